@@ -1,0 +1,1 @@
+"""Seed curation, and every way to turn a seed into records through a teacher."""

@@ -1,0 +1,48 @@
+"""What a generator is: an async function of one row and its tools.
+
+Loops, votes, critics and conversations are plain Python. A generator touches no network, disk or
+clock: it asks through `tools.complete` and runs model-written code through `tools.execute`, so a test
+passes scripted ones, and a crash is survived by running it again over the stored completions.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from manifests.completions import Completion, Prompt
+from manifests.programs import Execute
+from manifests.records import Record, Rejection, Seed, SeedDocument
+
+Complete = Callable[[Prompt], Awaitable[Completion]]
+"""Asks the teacher; durable and replayable when the runtime passes it.
+
+Raises PromptRefused when the teacher will never answer this prompt; generators let it pass, the
+runtime turns it into a Rejection.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Everything a generator may do to the world."""
+
+    complete: Complete
+    execute: Execute
+
+
+In = TypeVar("In", SeedDocument, Seed, contravariant=True)
+Out = TypeVar("Out", Seed, Record, covariant=True)
+
+
+class Method(Protocol[In, Out]):
+    """A frozen dataclass whose fields, prompt texts among them, are its identity."""
+
+    @property
+    def name(self) -> str:
+        """`name@version`."""
+
+    async def __call__(self, row: In, tools: Tools, /) -> "list[Out] | Rejection":
+        """The rows made of `row`, at least one, or why there are none."""
+
+
+Generator = Method[Seed, Record]
+Curator = Method[SeedDocument, Seed]

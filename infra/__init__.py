@@ -1,0 +1,1 @@
+"""The outside world: the teacher and its serving, the sandbox, logging."""

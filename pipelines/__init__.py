@@ -1,0 +1,1 @@
+"""Steps, the plan, the Ray runner and the recipes: the only package that knows all the others."""

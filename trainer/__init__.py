@@ -1,0 +1,1 @@
+"""Training on a manifest, phase by phase, with Megatron-core."""
