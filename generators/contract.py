@@ -1,17 +1,18 @@
 """What a generator is: an async function of one row and its tools.
 
 Loops, votes, critics and conversations are plain Python. A generator touches no network, disk or
-clock: it asks through `tools.complete` and runs model-written code through `tools.execute`, so a test
-passes scripted ones, and a crash is survived by running it again over the stored completions.
+clock: it asks through `tools.complete` and runs model-written code through `tools.execute`, so a
+test passes scripted ones, and a crash is survived by running it again over stored completions.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from manifests.completions import Completion, Prompt
+from manifests.errors import PromptRefused
 from manifests.programs import Execute
-from manifests.records import Record, Rejection, Seed, SeedDocument
+from manifests.records import Reason, Record, Rejection, Seed, SeedDocument
 
 Complete = Callable[[Prompt], Awaitable[Completion]]
 """Asks the teacher; durable and replayable when the runtime passes it.
@@ -40,9 +41,27 @@ class Method(Protocol[In, Out]):
     def name(self) -> str:
         """`name@version`."""
 
-    async def __call__(self, row: In, tools: Tools, /) -> "list[Out] | Rejection":
+    async def __call__(self, row: In, tools: Tools, /) -> Sequence[Out] | Rejection:
         """The rows made of `row`, at least one, or why there are none."""
 
 
 Generator = Method[Seed, Record]
 Curator = Method[SeedDocument, Seed]
+
+
+class Declined(Exception):
+    """Raised inside a method when a row gives nothing; `attempt` turns it into a Rejection."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.rejection = Rejection(reason=reason, detail=detail)
+
+
+async def attempt(method: Method[In, Out], row: In, tools: Tools) -> Sequence[Out] | Rejection:
+    """Run a method on a row; whatever declines the row comes back as a Rejection."""
+    try:
+        return await method(row, tools)
+    except Declined as declined:
+        return declined.rejection
+    except PromptRefused as refused:
+        return Rejection(reason=Reason.TEACHER_ERROR, detail=str(refused))

@@ -1,1 +1,1 @@
-"""The data contract: everything that crosses a disk or a process, and the manifests built from it."""
+"""The data contract: what crosses a disk or a process, and the manifests built from it."""

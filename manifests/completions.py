@@ -1,8 +1,8 @@
 """What is asked of a teacher and what it answers.
 
 A prompt's key is its identity: messages, decoding, response schema, sample index and the teacher's
-model and revision. It holds no clock, rank or order, so a completion found under a key is the answer
-to exactly that question, in this run or another.
+model and revision. It holds no clock, rank or order, so a completion found under a key is the
+answer to exactly that question, in this run or another.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
-    """Sampling parameters; the sampling seed is not among them, it follows from the prompt's key."""
+    """Sampling parameters; the sampling seed follows from the prompt's key."""
 
     temperature: float
     top_p: float = 1.0
@@ -84,5 +84,5 @@ class Completion:
 
 
 def sampling_seed(key: str) -> int:
-    """The sampling seed of the prompt with this key, in [0, 2**31): equal questions sample equally."""
+    """The sampling seed of a prompt, in [0, 2**31): equal questions sample equally."""
     return int(key[:8], 16) & 0x7FFFFFFF

@@ -27,7 +27,7 @@ class ConfigError(ScriptoriumError, ValueError):
 
 
 class StoreUnfit(ConfigError):
-    """The root cannot create an object only if it is absent, so commits could be lost or doubled."""
+    """The root has no create-only-if-absent, so commits could be lost or doubled."""
 
 
 class DataError(ScriptoriumError):

@@ -49,7 +49,7 @@ def sha256(data: bytes) -> str:
 
 
 def content_id(*parts: str) -> str:
-    """32 hex digits that identify a tuple of texts; each part is length-framed, so none can merge."""
+    """32 hex digits that identify a tuple of texts; parts are length-framed, so none merge."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")

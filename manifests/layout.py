@@ -1,14 +1,14 @@
 """Where things lie below a root; the only place that knows.
 
-    runs/<run>.json                           the plan of a run: recipe, arguments, steps
-    steps/<name>@<version>/<fingerprint>/
-        step.json                             what this is; provenance, never fingerprinted
-        data/<sha256>.parquet                 accepted rows
-        rejects/<sha256>.parquet              what was refused, and why
-        completions/<task>/<segment>.arrow    the teacher's answers, durable before they are used
-        attempts/<task>/<item>/<nonce>        marks of items that were tried alone (poison is boxed)
-        commits/<task>.json                   create-only: its existence is the commit
-        index.parquet                         one row a commit, when the step is complete
+runs/<run>.json                           the plan of a run: recipe, arguments, steps
+steps/<name>@<version>/<fingerprint>/
+    step.json                             what this is; provenance, never fingerprinted
+    data/<sha256>.parquet                 accepted rows
+    rejects/<sha256>.parquet              what was refused, and why
+    completions/<task>/<segment>.arrow    the teacher's answers, durable before they are used
+    attempts/<task>/<item>/<nonce>        marks of items that were tried alone (poison is boxed)
+    commits/<task>.json                   create-only: its existence is the commit
+    index.parquet                         one row a commit, when the step is complete
 """
 
 

@@ -1,7 +1,7 @@
 """The rows of the walk: seed document, seed, record, rejection.
 
-Every row has an `id`, unique in its step, and shards add the column `item_id`: the `id` of the input
-row it came from. That is what lets a verifier prove that no record is lost or twice (see verify.py).
+Every row has an `id`, unique in its step, and shards add the column `item_id`: the `id` of the
+input row it came from. That is what lets verify.py prove that no record is lost or twice.
 """
 
 from dataclasses import dataclass, field
@@ -192,7 +192,7 @@ class Record:
     turns: tuple[Turn, ...] = ()
     """Only conversations have turns."""
     parts: dict[str, str] = field(default_factory=dict)
-    """Named pieces of `text` (question, answer, options, instruction, code), for filters and exports."""
+    """Named pieces of `text`: question, answer, options, instruction, code, ..."""
     bucket: Bucket
     generator: str
     """`name@version`."""

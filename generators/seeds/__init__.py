@@ -1,1 +1,1 @@
-"""From source files to seeds: readers, and the curation that scores, segments and tags (spec G1)."""
+"""From source files to seeds: readers, and curation that scores, segments and tags (spec G1)."""

@@ -1,1 +1,1 @@
-"""Running code that a model wrote: no network, nothing writable but its own tmp, every limit set."""
+"""Running model-written code: no network, nothing writable but its own tmp, every limit set."""

@@ -1,1 +1,1 @@
-"""The teacher: serving it, checking it, and asking many replicas of it without ever letting one wait."""
+"""The teacher: serving it, checking it, and keeping many replicas of it busy."""
