@@ -1,0 +1,207 @@
+"""A store in a bucket, through fsspec: `s3://`, and by the same code `gs://`, `az://`, `abfs://`.
+
+Create-only is the service's own precondition (`If-None-Match: *` on S3, on the completion of a
+multipart upload too). A lost reply leaves the outcome unknown: the next attempt then finds the key
+taken, perhaps by us, so the bytes are read back and compared. For that to be certain there is one
+owner of retries, here: those of s3fs and botocore are off.
+
+S3 is tested against a server. Google Cloud Storage and Azure go through gcsfs and adlfs, whose
+create mode sends the service's precondition, but nobody has run this against them: `probe` first.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TypeVar
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from manifests.errors import ConfigError, NotInStore, ServiceError, StoreFull
+from manifests.stores.keys import checked_key, checked_prefix
+
+LOGGER = logging.getLogger(__name__)
+
+PART_BYTES = 16 * 2**20
+"""Size of an upload's parts; objects of twice this and more go up in parts."""
+ATTEMPTS = 9
+BACKOFF_SECONDS = (0.1, 8.0)
+"""First and longest wait between attempts, each drawn from 0 up to it: about 10 s in all."""
+
+_TRANSIENT_STATUS = {408, 409, 429, 500, 502, 503, 504}
+_DENIED_STATUS = {401, 403}
+
+T = TypeVar("T")
+
+
+class ObjectStore:
+    """Objects below a prefix of a bucket; credentials and endpoint as the service's tools take
+    them from the environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, ...).
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._on_s3 = url.startswith("s3://")
+
+    def __reduce__(self) -> tuple[type["ObjectStore"], tuple[str]]:
+        return ObjectStore, (self._url,)
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def check(self) -> None:
+        """Raise ConfigError unless the bucket answers to these credentials."""
+        bucket = self._root.partition("/")[0]
+        try:
+            self._retrying(lambda _: self._files.info(bucket))
+        except FileNotFoundError:
+            raise ConfigError(f"{self.url}: there is no bucket {bucket}; create it first") from None
+        except (ConfigError, ServiceError):
+            raise
+        except Exception as error:
+            raise ConfigError(f"{self.url}: cannot be used: {_one_line(error)}") from error
+
+    def put(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        self._retrying(lambda _: self._upload(path, data, "overwrite"))
+
+    def create(self, key: str, data: bytes) -> bool:
+        path = self._path(key)
+        return self._retrying(lambda again: self._create_once(path, data, again))
+
+    def get(self, key: str) -> bytes:
+        # One request even for a big object: ranged reads could mix two versions of one.
+        options = {"max_concurrency": 1} if self._on_s3 else {}
+        path = self._path(key)
+        try:
+            data: bytes = self._retrying(lambda _: self._files.cat_file(path, **options))
+        except FileNotFoundError:
+            raise NotInStore(f"no object {key} in {self.url}") from None
+        return data
+
+    def exists(self, key: str) -> bool:
+        path = self._path(key)
+        try:
+            return bool(self._retrying(lambda _: self._files.info(path))["type"] == "file")
+        except FileNotFoundError:
+            return False
+
+    def list(self, prefix: str) -> Iterator[str]:
+        top = f"{self._root}/{checked_prefix(prefix)}"
+        try:
+            found = self._retrying(lambda _: self._files.find(top))
+        except FileNotFoundError:
+            found = []
+        inside = len(self._root) + 1
+        return iter(sorted(path[inside:] for path in found if path.startswith(top)))
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            self._retrying(lambda _: self._files.rm_file(path))
+        except FileNotFoundError:
+            return
+
+    @cached_property
+    def _opened(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        options: dict[str, object] = {"use_listings_cache": False, "skip_instance_cache": True}
+        if self._on_s3:
+            options["config_kwargs"] = {"retries": {"total_max_attempts": 1}}
+        try:
+            files, root = url_to_fs(self._url, **options)
+        except ImportError as error:
+            raise ConfigError(f"{self.url}: {_one_line(error)}") from error
+        if self._on_s3:
+            files.retries = 1
+        return files, root.rstrip("/")
+
+    @property
+    def _files(self) -> fsspec.AbstractFileSystem:
+        return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{checked_key(key)}"
+
+    def _upload(self, path: str, data: bytes, mode: str) -> None:
+        options = {"chunksize": PART_BYTES} if self._on_s3 else {}
+        self._files.pipe_file(path, data, mode=mode, **options)
+
+    def _create_once(self, path: str, data: bytes, again: bool) -> bool:
+        try:
+            self._upload(path, data, "create")
+        except Exception as error:
+            if not (isinstance(error, FileExistsError) or _status(error) == 412):
+                raise
+            # The clients of the other services retry by themselves, so there nothing is certain.
+            unknown = again or not self._on_s3
+            return unknown and bool(self._files.cat_file(path) == data)
+        return True
+
+    def _retrying(self, action: Callable[[bool], T]) -> T:
+        """What `action` gives; it is told whether an earlier attempt may have worked unseen."""
+        first, longest = BACKOFF_SECONDS
+        for attempt in range(ATTEMPTS):
+            try:
+                return action(attempt > 0)
+            except Exception as error:
+                if not self._is_transient(error):
+                    self._explain(error)
+                    raise
+                LOGGER.info("%s: attempt %d: %s", self.url, attempt + 1, _one_line(error))
+                last = error
+            time.sleep(random.uniform(0, min(longest, first * 2**attempt)))
+        raise ServiceError(
+            f"{self.url}: no answer after {ATTEMPTS} attempts: {_one_line(last)}"
+        ) from last
+
+    def _is_transient(self, error: Exception) -> bool:
+        if _status(error) in _TRANSIENT_STATUS or isinstance(error, ConnectionError | TimeoutError):
+            return True
+        if not self._on_s3:
+            return False
+        from botocore.exceptions import ConnectionError as NoConnection
+        from s3fs.core import S3_RETRYABLE_ERRORS
+
+        return isinstance(error, (NoConnection, *S3_RETRYABLE_ERRORS))
+
+    def _explain(self, error: Exception) -> None:
+        """Raise this project's error for it, if there is one."""
+        what = _one_line(error)
+        if _status(error) == 507 or _code(error) == "QuotaExceeded":
+            raise StoreFull(f"{self.url}: {what}; free space there and run again") from error
+        if _code(error) == "NoSuchBucket":
+            raise ConfigError(f"{self.url}: there is no such bucket; create it first") from error
+        if isinstance(error, PermissionError) or _status(error) in _DENIED_STATUS:
+            raise ConfigError(f"{self.url}: denied ({what}); check the credentials") from error
+
+
+def _response(error: BaseException) -> dict[str, dict[str, object]]:
+    """The S3 answer behind an error that s3fs translated."""
+    for source in (error, error.__cause__):
+        response = getattr(source, "response", None)
+        if isinstance(response, dict):
+            return response
+    return {}
+
+
+def _status(error: BaseException) -> int | None:
+    status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
+    for candidate in (status, getattr(error, "code", None), getattr(error, "status_code", None)):
+        if isinstance(candidate, int):
+            return candidate
+    return None
+
+
+def _code(error: BaseException) -> str:
+    return str(_response(error).get("Error", {}).get("Code", ""))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

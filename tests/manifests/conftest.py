@@ -1,0 +1,90 @@
+"""Real stores to test against; S3 is a moto server on loopback, one for the whole test run."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manifests.store import Store, open_store
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+def serve_moto(environment: dict[str, str]) -> Iterator[str]:
+    """The endpoint of a fresh moto server, which ends with the generator."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
+    try:
+        endpoint = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while not _answers(endpoint):
+            assert server.poll() is None, "the moto server ended"
+            assert time.monotonic() < deadline, "the moto server does not answer"
+            time.sleep(0.1)
+        yield endpoint
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _answers(endpoint: str) -> bool:
+    try:
+        with urllib.request.urlopen(endpoint, timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    yield from serve_moto({})
+
+
+@pytest.fixture
+def s3_environment(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """AWS's environment variables set for the moto server; gives its endpoint."""
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": moto_endpoint}.items():
+        monkeypatch.setenv(name, value)
+    return moto_endpoint
+
+
+@pytest.fixture
+def bucket(s3_environment: str) -> str:
+    """The name of a new bucket."""
+    name = f"bucket-{secrets.token_hex(6)}"
+    request = urllib.request.Request(f"{s3_environment}/{name}", method="PUT")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+    return name
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store of each kind."""
+    if request.param == "local":
+        return open_store(str(tmp_path / "root"))
+    if request.param == "memory":
+        return open_store(f"memory://{secrets.token_hex(6)}")
+    return open_store(f"s3://{request.getfixturevalue('bucket')}/some/prefix")
