@@ -1,0 +1,209 @@
+"""The replicas of one teacher: who gets the next slot, and when nobody does.
+
+A call goes to the replica that its affinity prefers, where its prefix is cached; if that is full,
+to the least loaded with room; if all are full, it queues at its own, and a replica whose queue is
+empty takes from the longest. While no replica is usable, or retries are over budget, the group is
+paused: calls wait and nothing fails.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from infra.teacher.breaker import RetryBudget, State
+from infra.teacher.policy import PoolPolicy
+from infra.teacher.replica import Replica, Waiter, stable_hash
+from manifests.errors import ScriptoriumError, TeacherUnavailable
+
+_log = logging.getLogger(__name__)
+
+
+class Group:
+    """Slots of one teacher's replicas."""
+
+    def __init__(self, name: str, replicas: Sequence[Replica], policy: PoolPolicy) -> None:
+        self.name, self.replicas, self.policy = name, tuple(replicas), policy
+        self.budget = RetryBudget(policy.retry_ratio, policy.retry_floor)
+        self.over_budget = False
+        self.paused_since: float | None = None
+        self._failure: ScriptoriumError | None = None
+        self._parked: deque[Waiter] = deque()
+        self._orders = itertools.count()
+        self._give_up: asyncio.TimerHandle | None = None
+
+    @property
+    def usable(self) -> list[Replica]:
+        """Replicas that calls may go to."""
+        return [r for r in self.replicas if r.usable]
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a slot."""
+        return len(self._parked) + sum(len(r.queue) for r in self.replicas)
+
+    async def acquire(self, affinity: str, avoid: Replica | None, again: bool) -> Replica:
+        """A slot; give it back with `release`.
+
+        Args:
+            affinity: Calls of equal affinity go to the same replica when it has room.
+            avoid: The replica that failed this call, not used if there is another.
+            again: Whether this call had a slot before: it then goes to the front.
+
+        Raises:
+            TeacherUnavailable: Given up, or stopped.
+            TeacherMisconfigured: No endpoint serves this teacher any more.
+        """
+        if self._failure is not None:
+            raise _again(self._failure)
+        mark = stable_hash(affinity)
+        home = self._home(mark, avoid)
+        if home is not None and not self.over_budget:
+            replica = self._with_room(home, avoid)
+            if replica is not None:
+                return replica.take()
+            home.limiter.bound = True
+        loop = asyncio.get_running_loop()
+        order = next(self._orders)
+        waiter = Waiter(-order if again else order, mark, avoid, loop.create_future())
+        queue = self._parked if home is None else home.queue
+        if again:
+            queue.appendleft(waiter)
+        else:
+            queue.append(waiter)
+        try:
+            return await waiter.slot
+        except asyncio.CancelledError:
+            self._leave(waiter)
+            raise
+
+    def release(self, replica: Replica) -> None:
+        """Give a slot back; the next call in line gets it."""
+        replica.in_flight -= 1
+        self.dispatch(replica)
+
+    def dispatch(self, replica: Replica) -> None:
+        """Give this replica's free slots to calls that wait."""
+        now = asyncio.get_running_loop().time()
+        while not self.over_budget and replica.has_room(now):
+            waiter = self._next(replica)
+            if waiter is None:
+                return
+            waiter.slot.set_result(replica.take())
+
+    def hold(self, replica: Replica, seconds: float) -> None:
+        """Start no call at this replica for a while (Retry-After)."""
+        loop = asyncio.get_running_loop()
+        replica.held_until = max(replica.held_until, loop.time() + seconds)
+        loop.call_at(replica.held_until + 0.001, self.dispatch, replica)
+
+    def close_replica(self, replica: Replica, state: State, detail: str) -> None:
+        """Stop using a replica; what waits there goes elsewhere."""
+        if replica.breaker.state is State.OK or state is State.DEAD:
+            _log.warning("teacher %s is %s: %s", replica.endpoint.url, state.value, detail)
+        replica.breaker.open(state, detail)
+        self._settle()
+
+    def open_replica(self, replica: Replica) -> None:
+        """Use a replica again: it is a new engine, so its limit starts anew."""
+        _log.info("teacher %s is back", replica.endpoint.url)
+        replica.breaker.close()
+        replica.limiter.restart()
+        self._failure = None
+        self._settle()
+
+    def set_over_budget(self, over: bool) -> None:
+        """Pause for want of retry budget, or resume."""
+        self.over_budget = over
+        self._settle()
+
+    def fail(self, error: ScriptoriumError) -> None:
+        """Every call that waits, and every later one until a replica is back, gets this error."""
+        self._failure = error
+        for waiter in self._take_all():
+            waiter.slot.set_exception(_again(error))
+
+    def _settle(self) -> None:
+        """After a change of who is usable: pause or resume, and line everyone up anew."""
+        paused = self.over_budget or not self.usable
+        if paused and self.paused_since is None:
+            self.paused_since = time.time()
+            why = "too many retries" if self.usable else "no endpoint answers"
+            _log.warning("paused: %s (%s)", why, self.name)
+            seconds = self.policy.give_up_after_seconds
+            if seconds is not None:
+                loop = asyncio.get_running_loop()
+                self._give_up = loop.call_later(seconds, self._on_give_up)
+        elif not paused and self.paused_since is not None:
+            _log.info("resumed after %.0f s (%s)", time.time() - self.paused_since, self.name)
+            self.paused_since = None
+            self._failure = None
+            self.forget_give_up()
+        self._line_up()
+
+    def forget_give_up(self) -> None:
+        """Drop the timer that fails waiting calls."""
+        if self._give_up is not None:
+            self._give_up.cancel()
+            self._give_up = None
+
+    def _on_give_up(self) -> None:
+        seconds = self.policy.give_up_after_seconds
+        why = "; ".join(f"{r.endpoint.url}: {r.breaker.detail}" for r in self.replicas)
+        advice = "start the endpoints again and resume the run"
+        self.fail(
+            TeacherUnavailable(f"no answer from {self.name} for {seconds:g} s ({why}): {advice}")
+        )
+
+    def _line_up(self) -> None:
+        for waiter in sorted(self._take_all(), key=lambda w: w.order):
+            home = self._home(waiter.affinity, waiter.avoid)
+            (self._parked if home is None else home.queue).append(waiter)
+        for replica in self.usable:
+            self.dispatch(replica)
+
+    def _take_all(self) -> list[Waiter]:
+        queues = [self._parked, *(r.queue for r in self.replicas)]
+        waiters = [w for queue in queues for w in queue if not w.slot.done()]
+        for queue in queues:
+            queue.clear()
+        return waiters
+
+    def _home(self, affinity: int, avoid: Replica | None) -> Replica | None:
+        usable = self.usable
+        others = [r for r in usable if r is not avoid] or usable
+        return max(others, key=lambda r: r.weight(affinity), default=None)
+
+    def _with_room(self, home: Replica, avoid: Replica | None) -> Replica | None:
+        now = asyncio.get_running_loop().time()
+        if home.has_room(now):
+            return home
+        room = [r for r in self.replicas if r is not avoid and r.has_room(now)]
+        return min(room, key=lambda r: r.load, default=None)
+
+    def _next(self, replica: Replica) -> Waiter | None:
+        longest = max(self.replicas, key=lambda r: len(r.queue))
+        for queue in (replica.queue, longest.queue):
+            while queue:
+                waiter = queue.popleft()
+                if not waiter.slot.done():
+                    return waiter
+        return None
+
+    def _leave(self, waiter: Waiter) -> None:
+        """A waiting call was cancelled, perhaps just as it got its slot."""
+        slot = waiter.slot
+        if slot.done() and not slot.cancelled() and slot.exception() is None:
+            self.release(slot.result())
+            return
+        for queue in (self._parked, *(r.queue for r in self.replicas)):
+            if waiter in queue:
+                queue.remove(waiter)
+                return
+
+
+def _again(error: ScriptoriumError) -> ScriptoriumError:
+    """A fresh one for each call: one instance raised by many would collect their tracebacks."""
+    return type(error)(str(error))
