@@ -65,3 +65,19 @@ async def attempt(method: Method[In, Out], row: In, tools: Tools) -> Sequence[Ou
         return declined.rejection
     except PromptRefused as refused:
         return Rejection(reason=Reason.TEACHER_ERROR, detail=str(refused))
+    except ExceptionGroup as group:
+        first = _first(group)
+        if isinstance(first, Declined):
+            return first.rejection
+        if isinstance(first, PromptRefused):
+            return Rejection(reason=Reason.TEACHER_ERROR, detail=str(first))
+        raise first from group
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """What counts of the errors of calls made side by side: a bug before a refusal."""
+    _, bugs = group.split((Declined, PromptRefused))
+    first: Exception = bugs or group
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    return first

@@ -55,3 +55,13 @@ def index_file(step: str) -> str:
 def run_file(run: str) -> str:
     """Key of a run's plan."""
     return f"runs/{run}.json"
+
+
+def inventory_file(sha256: str) -> str:
+    """Key of a run's list of source files."""
+    return f"inventories/{sha256}.json"
+
+
+def tokenizer_file(sha256: str) -> str:
+    """Key of a tokenizer's `tokenizer.json`."""
+    return f"tokenizers/{sha256}.json"

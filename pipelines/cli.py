@@ -1,0 +1,126 @@
+"""`python -m pipelines`: run, plan, status, show, recipes."""
+
+import click
+
+ROOT = click.option("--root", required=True, help="Where everything is kept: any fsspec URL.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+@click.group(help="Runs of recipes: start one, plan it, see how far it is, look at what it made.")
+def cli() -> None:
+    pass
+
+
+def _what_runs(command):  # type: ignore[no-untyped-def]
+    for option in reversed(
+        [
+            click.argument("recipe"),
+            click.argument("overrides", nargs=-1, metavar="[NAME=VALUE]..."),
+            click.option("--teacher", multiple=True, metavar="URL", help="A replica; repeatable."),
+            click.option("--model", help="NAME or NAME@REVISION; default: the only one served."),
+            click.option(
+                "--role",
+                multiple=True,
+                metavar="ROLE=MODEL=URL",
+                help="Another model for a role, as in critic=judge=http://host:8000.",
+            ),
+            click.option(
+                "--tokenizer",
+                metavar="FILE",
+                help="tokenizer.json that tokens are counted with; default: one token a byte.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_what_runs
+@ROOT
+@click.option("--reuse", multiple=True, metavar="RUN|STEP", help="Take its answers where equal.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--in-flight",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Items a worker works on at once.",
+)
+@click.option("--drop-transcripts", is_flag=True, help="Keep no answers of committed tasks.")
+@click.option("--accept-code-change", is_flag=True, help="Go on with steps begun by other code.")
+@AS_JSON
+def run(recipe: str, root: str, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
+    """Run RECIPE until every task has committed; the same command goes on after any stop."""
+    from pipelines.commands import run_recipe
+
+    run_recipe(recipe, root, as_json=as_json, **options)
+
+
+@cli.command()
+@_what_runs
+@click.option("--root", help="A root with measured commits, to take the numbers from.")
+@click.option(
+    "--tokens-per-second",
+    type=click.FloatRange(0, min_open=True),
+    help="Measured speed of one GPU (or CPU) in tokens written a second.",
+)
+@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--target-tokens",
+    type=click.FloatRange(0, min_open=True),
+    help="Accepted tokens wanted in all, as in 400e9.",
+)
+@AS_JSON
+def plan(recipe: str, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
+    """Tell what RECIPE would do and take; writes nothing."""
+    from pipelines.commands import plan_recipe
+
+    plan_recipe(recipe, as_json=as_json, **options)
+
+
+@cli.command()
+@click.argument("run", required=False)
+@ROOT
+@AS_JSON
+def status(run: str | None, root: str, as_json: bool) -> None:
+    """How far a run is, from the store alone."""
+    from pipelines.commands import print_status
+
+    print_status(run, root, as_json=as_json)
+
+
+@cli.command()
+@click.argument("step")
+@ROOT
+@click.option("-n", "limit", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--rejects", is_flag=True, help="What was refused instead, and why.")
+@AS_JSON
+def show(step: str, root: str, limit: int, rejects: bool, as_json: bool) -> None:
+    """Print records of STEP with their lineage."""
+    from pipelines.commands import print_rows
+
+    print_rows(step, root, limit, rejects=rejects, as_json=as_json)
+
+
+@cli.command()
+@click.argument("overrides", nargs=-1, metavar="[NAME=VALUE]...")
+@ROOT
+@click.option("--accept-code-change", is_flag=True, help="Go on with steps begun by other code.")
+@AS_JSON
+def quickstart(
+    overrides: tuple[str, ...], root: str, accept_code_change: bool, as_json: bool
+) -> None:
+    """Run the recipe quickstart with the packaged teacher, started and stopped for it."""
+    from pipelines import quickstart as command
+
+    command.quickstart(root, overrides, accept_code_change=accept_code_change, as_json=as_json)
+
+
+@cli.command()
+@AS_JSON
+def recipes(as_json: bool) -> None:
+    """List the recipes, what each can be asked with, and the generators."""
+    from pipelines.commands import print_recipes
+
+    print_recipes(as_json=as_json)

@@ -1,0 +1,85 @@
+"""Ray: where tasks run. It places workers; what is true lies in the store, not here."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import ray
+from manifests.commits import Commit
+
+from manifests.store import open_store
+from pipelines.step import Step
+from pipelines.work.generate import Generate, GenerateTask, run_generate
+from pipelines.work.outcome import commit_outcome
+from pipelines.worker import Worker, WorkerConfig, WorkerSnapshot
+
+REPOSITORY = Path(__file__).parents[1]
+CPU_SHARE = 0.5
+"""Of a core, for every worker: two cores must be able to run all kinds of work at once."""
+
+
+def connect() -> None:
+    """Join the cluster that `RAY_ADDRESS` names (a submitted job's own), or start a local one."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if ray.is_initialized():
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=True)
+        return
+    # A driver started with -m adds no folder to the workers' path.
+    paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    ray.init(
+        include_dashboard=False,
+        log_to_driver=True,
+        logging_level="WARNING",
+        runtime_env={"env_vars": {"PYTHONPATH": paths}},
+    )
+
+
+@ray.remote(num_cpus=CPU_SHARE, max_retries=0)
+def run_map(root: str, step: Step, slice_index: int) -> Commit:
+    """Run a map task to its commit."""
+    store = open_store(root)
+    assert not isinstance(step.work, Generate)
+    inputs = [needed.address for needed in step.inputs]
+    outcome = step.work.run(store, inputs, slice_index)
+    return commit_outcome(store, step.address, slice_index, outcome)
+
+
+@ray.remote(num_cpus=CPU_SHARE, max_restarts=0, max_task_retries=0, max_concurrency=1024)
+class GenerateWorker:
+    """A `Worker` as a Ray actor."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._worker: Worker | None = None
+        self._starting = asyncio.Lock()
+
+    async def run(self, task: GenerateTask) -> Commit:
+        """Run a generate task to its commit."""
+        worker = await self._started()
+        running: asyncio.Task[Any] = asyncio.ensure_future(run_generate(task, worker))
+        worker.running.add(running)
+        try:
+            commit: Commit = await running
+            return commit
+        finally:
+            worker.running.discard(running)
+
+    async def snapshot(self) -> WorkerSnapshot:
+        """What this worker is doing now."""
+        return (await self._started()).snapshot()
+
+    async def stop(self) -> None:
+        """Write down every answer that is there and let go of the teacher."""
+        if self._worker is not None:
+            await self._worker.stop()
+
+    async def _started(self) -> Worker:
+        async with self._starting:
+            if self._worker is None:
+                worker = Worker(self._config)
+                await worker.start()
+                self._worker = worker
+            return self._worker

@@ -1,0 +1,165 @@
+"""Durable completions: every answer of the teacher is asked for once and kept before it is used.
+
+A task keeps its completions by prompt key. A key that is there is answered at once; another goes
+to the teacher, and its answer is written to the store in a segment, with others, within a second
+or when `FLUSH_AT` are waiting. While one flush is being written and the next is already full,
+answers wait: so what a crash makes the teacher repeat is the calls in flight and at most
+`UNFLUSHED` answers.
+
+Running a generator again over the completions gives the same rows; that is all there is to
+resuming.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from manifests.completions import Completion
+from manifests.errors import StoreFull
+from manifests.segments import write_segment
+from manifests.store import Store
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 1.0
+FLUSH_AT = 32
+UNFLUSHED = 2 * FLUSH_AT
+"""The most answers of one worker that are not yet in the store: promise P2."""
+FULL_STORE_SECONDS = 5.0
+
+Ask = Callable[[], Awaitable[Completion]]
+
+
+class Journal:
+    """Writes the new completions of all the tasks of one worker."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: dict[str, dict[str, Completion]] = {}
+        self._count = 0
+        self._writing = 0
+        self._changed = asyncio.Condition()
+        self._full_since: float | None = None
+        self._failure: Exception | None = None
+        self._writer = asyncio.create_task(self._write_forever())
+
+    @property
+    def store_full(self) -> bool:
+        """Whether answers are being held because the store has no room."""
+        return self._full_since is not None
+
+    async def append(self, prefix: str, key: str, completion: Completion) -> None:
+        """Take an answer to be written; waits while a whole flush is ahead of it."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._failure or self._count < FLUSH_AT)
+            self._raise_failure()
+            self._waiting.setdefault(prefix, {})[key] = completion
+            self._count += 1
+            self._changed.notify_all()
+
+    async def flush(self) -> None:
+        """Return when everything appended before is in the store."""
+        async with self._changed:
+            self._count += FLUSH_AT  # whatever waits counts as a full batch: write it now
+            self._changed.notify_all()
+            await self._changed.wait_for(
+                lambda: self._failure or not (self._waiting or self._writing)
+            )
+            self._raise_failure()
+
+    async def close(self) -> None:
+        """Flush and stop."""
+        try:
+            await self.flush()
+        finally:
+            self._writer.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._writer
+
+    def _raise_failure(self) -> None:
+        if self._failure:
+            raise self._failure
+
+    async def _write_forever(self) -> None:
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._count > 0)
+                with suppress(TimeoutError):
+                    full = self._changed.wait_for(lambda: self._count >= FLUSH_AT)
+                    await asyncio.wait_for(full, FLUSH_SECONDS)
+                batch, self._waiting = self._waiting, {}
+                self._count, self._writing = 0, 1
+                self._changed.notify_all()
+            try:
+                await asyncio.gather(*(self._write(p, entries) for p, entries in batch.items()))
+            except Exception as failure:  # the store failed: whoever waits for it must hear of it
+                self._failure = failure
+            async with self._changed:
+                self._writing = 0
+                self._changed.notify_all()
+
+    async def _write(self, prefix: str, entries: dict[str, Completion]) -> None:
+        await when_there_is_room(self, lambda: write_segment(self._store, prefix, entries))
+
+    def note_full(self, since: float | None) -> None:
+        """Remember that the store is full, or that it no longer is."""
+        self._full_since = since
+
+
+async def when_there_is_room(journal: Journal, write: Callable[[], object]) -> None:
+    """Do a write in a thread; while the store is full, wait and try again.
+
+    Answers that cannot be written are held, new ones wait behind them, and so the teacher is asked
+    for no more: a full disk pauses a run and loses nothing.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            await asyncio.to_thread(write)
+        except StoreFull as full:
+            if not journal.store_full:
+                logger.warning("paused: %s", full)
+                journal.note_full(loop.time())
+            await asyncio.sleep(FULL_STORE_SECONDS)
+        else:
+            journal.note_full(None)
+            return
+
+
+class TaskCompletions:
+    """The completions of one open task."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        prefix: str,
+        stored: dict[str, Completion],
+        reusable: dict[str, Completion],
+    ) -> None:
+        self._journal = journal
+        self._prefix = prefix
+        self._stored = stored
+        self._reusable = reusable
+        self._flights: dict[str, asyncio.Future[Completion]] = {}
+        self.used: dict[str, tuple[str, Completion]] = {}
+        """Role and answer by key: what the rows of this task were made from."""
+
+    async def get(self, key: str, role: str, ask: Ask) -> Completion:
+        """The answer under `key`: stored, on its way, reused, or asked for now."""
+        completion = self._stored.get(key)
+        if completion is None:
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = asyncio.ensure_future(self._fetch(key, ask))
+                self._flights[key] = flight
+                flight.add_done_callback(lambda done: self._flights.pop(key, None))
+            completion = await asyncio.shield(flight)
+        self.used[key] = (role, completion)
+        return completion
+
+    async def _fetch(self, key: str, ask: Ask) -> Completion:
+        completion = self._reusable.get(key) or await ask()
+        await self._journal.append(self._prefix, key, completion)
+        self._stored[key] = completion
+        return completion

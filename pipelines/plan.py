@@ -1,0 +1,161 @@
+"""A plan: the steps of a run, the slices they are cut into, and what they were asked with.
+
+A plan is a value: made from a recipe, its arguments and the inventory of its source files. Its run
+id names it, so the same command twice is the same run, and `status` needs nothing but the store.
+"""
+
+import getpass
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from manifests import layout
+from manifests.errors import ConfigError, DataError
+from manifests.fingerprint import canonical_json, content_id, fingerprint, sha256
+from manifests.store import Store
+from pipelines.step import Step, in_order
+
+REPOSITORY = Path(__file__).parents[1]
+DATA_PACKAGES = ("manifests", "generators", "filters", "pipelines/work")
+"""The code that decides about bytes: a step is finished by the code that began it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything a run will do."""
+
+    recipe: str
+    arguments: Mapping[str, str]
+    ends: tuple[Step, ...]
+    slices: int
+    inventory: bytes
+    """Canonical JSON of the inventory; kept in the store under its sha256."""
+    tokenizer_file: Path | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, inputs first."""
+        return in_order(self.ends)
+
+    @property
+    def run(self) -> str:
+        """The run's id: equal plans are one run."""
+        return content_id("run", self.recipe, *(step.address for step in self.steps))[:16]
+
+
+class StepNote(BaseModel):
+    """One step as a run's plan and the step's own file name it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: str
+    inputs: tuple[str, ...]
+    slices: int
+    kind: str
+
+
+class RunNote(BaseModel):
+    """A run's plan as it lies in the store."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: str
+    recipe: str
+    arguments: dict[str, str]
+    steps: tuple[StepNote, ...]
+
+
+def notes(plan: Plan) -> tuple[StepNote, ...]:
+    """The plan's steps as notes."""
+    return tuple(
+        StepNote(
+            address=step.address,
+            inputs=tuple(needed.address for needed in step.inputs),
+            slices=plan.slices,
+            kind=type(step.work).__name__,
+        )
+        for step in plan.steps
+    )
+
+
+def record_plan(store: Store, plan: Plan, *, accept_code: bool) -> None:
+    """Put the plan into the store: inventory, steps, run.
+
+    Raises:
+        ConfigError: A step on this root was begun by another version of the code.
+    """
+    key = layout.inventory_file(sha256(plan.inventory))
+    if not store.exists(key):
+        store.put(key, plan.inventory)
+    code = code_version()
+    for step, note in zip(plan.steps, notes(plan), strict=True):
+        about = {**note.model_dump(), "work": repr_work(step), "code": code, **provenance()}
+        if not store.create(layout.step_file(step.address), canonical_json(about)):
+            _same_code(store, step, code, accept_code)
+    run = RunNote(
+        run=plan.run, recipe=plan.recipe, arguments=dict(plan.arguments), steps=notes(plan)
+    )
+    store.create(layout.run_file(plan.run), canonical_json(run.model_dump()))
+
+
+def _same_code(store: Store, step: Step, code: str, accept_code: bool) -> None:
+    import json
+
+    begun = json.loads(store.get(layout.step_file(step.address)))
+    if begun.get("code") != code and not accept_code:
+        raise ConfigError(
+            f"{step.address} was begun by other code ({begun.get('code', '?')[:12]}, this is "
+            f"{code[:12]}): give the step or its generator a new version, or run with "
+            "--accept-code-change if the change does not touch what it writes"
+        )
+
+
+def repr_work(step: Step) -> str:
+    """A step's work in one line, for people."""
+    return f"{step.work!r:.2000}"
+
+
+def code_version() -> str:
+    """Identity of the code that decides about bytes."""
+    files = sorted(
+        path
+        for package in DATA_PACKAGES
+        for path in (REPOSITORY / package).rglob("*")
+        if path.suffix in (".py", ".md") and "__pycache__" not in path.parts
+    )
+    return fingerprint(
+        [[str(path.relative_to(REPOSITORY)), sha256(path.read_bytes())] for path in files]
+    )
+
+
+def provenance() -> dict[str, object]:
+    """Who ran what, from which commit; recorded, never fingerprinted."""
+    git = ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, check=False)
+        commit = done.stdout.strip() if done.returncode == 0 else "unknown"
+    except OSError:
+        commit = "unknown"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return {"commit": commit, "user": user, "argv": [Path(sys.argv[0]).name, *sys.argv[1:]]}
+
+
+def read_runs(store: Store) -> Sequence[RunNote]:
+    """The plans of all runs on this root."""
+    found = []
+    for key in store.list("runs/"):
+        try:
+            found.append(RunNote.model_validate_json(store.get(key)))
+        except ValidationError as error:
+            raise DataError(
+                f"{store.url}/{key}: not a run's plan ({error.error_count()} errors)"
+            ) from error
+    return found

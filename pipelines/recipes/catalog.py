@@ -1,0 +1,24 @@
+"""The recipes by name."""
+
+from collections.abc import Callable
+
+from manifests.errors import ConfigError
+from pipelines.recipes.flow import Flow
+from pipelines.recipes.quickstart import quickstart
+from pipelines.recipes.synthesize import synthesize
+
+Recipe = Callable[..., Flow]
+"""Takes a `Setting` and keyword parameters, which the command line can override."""
+
+RECIPES: dict[str, Recipe] = {"quickstart": quickstart, "synthesize": synthesize}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        ConfigError: There is none; the message lists those that there are.
+    """
+    if name not in RECIPES:
+        raise ConfigError(f"no recipe {name!r}: there are {', '.join(RECIPES)}")
+    return RECIPES[name]

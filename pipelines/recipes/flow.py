@@ -1,0 +1,78 @@
+"""What a recipe returns, and the walk that the recipes share.
+
+documents -> seeds -> one step a generator -> its screened records
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from filters.contract import Gate
+from generators.catalog import generator
+from generators.contract import Curator
+from generators.seeds.inventory import take_inventory
+from generators.seeds.sources import Source
+from manifests.fingerprint import sha256
+from pipelines.step import Step
+from pipelines.tokens import Tokenizer
+from pipelines.work.documents import ReadDocuments
+from pipelines.work.generate import Generate
+from pipelines.work.screen import Screen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What every run gives its recipe: who teaches, and how tokens are counted."""
+
+    teachers: tuple[tuple[str, str], ...]
+    """Role and `model@revision`."""
+    tokenizer: Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """The steps of a run, and the source files that it reads."""
+
+    ends: tuple[Step, ...]
+    slices: int
+    inventory: bytes
+
+
+def flow(
+    setting: Setting,
+    *,
+    sources: Sequence[Source],
+    curator: Curator,
+    generators: Sequence[str],
+    gates: Sequence[Gate],
+    slice_bytes: int,
+    max_documents: int,
+) -> Flow:
+    """The walk from sources to screened records.
+
+    Raises:
+        ConfigError: A source is empty or unreadable, or a generator is not in the catalog.
+    """
+    chosen = [generator(name) for name in generators]
+    inventory = take_inventory(sources)
+    data = inventory.to_json()
+    read = ReadDocuments(
+        sources=tuple(sources),
+        inventory=sha256(data),
+        slice_bytes=slice_bytes,
+        max_documents=max_documents,
+    )
+    documents = Step(name="documents", version=1, work=read)
+    curate = Generate(
+        method=curator, makes="seed", teachers=setting.teachers, tokenizer=setting.tokenizer
+    )
+    seeds = Step(name="seeds", version=1, work=curate, inputs=(documents,))
+    ends = []
+    for method in chosen:
+        name, _, version = method.name.partition("@")
+        write = Generate(
+            method=method, makes="record", teachers=setting.teachers, tokenizer=setting.tokenizer
+        )
+        records = Step(name=name, version=int(version), work=write, inputs=(seeds,))
+        screen = Screen(gates=tuple(gates), tokenizer=setting.tokenizer.name)
+        ends.append(Step(name=f"{name}_screened", version=1, work=screen, inputs=(records,)))
+    return Flow(ends=tuple(ends), slices=len(inventory.slices(slice_bytes)), inventory=data)

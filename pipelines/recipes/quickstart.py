@@ -1,0 +1,60 @@
+"""The quick start: real documents, every family of generators, small budgets."""
+
+import sysconfig
+from pathlib import Path
+
+from filters.catalog import STANDARD_GATES
+
+from generators.catalog import curator
+from generators.seeds.by_kind import ByKind
+from generators.seeds.sources import Format, Source, guess_format
+from manifests.records import Kind
+from pipelines.recipes.flow import Flow, Setting, flow
+
+QUICK = (
+    "rewrite_quick@1",
+    "revise_quick@1",
+    "reverse_python_quick@1",
+    "instruct_quick@1",
+    "dialogue_quick@1",
+)
+MODULES = ("bisect", "heapq", "textwrap", "statistics", "fractions", "shlex")
+"""Modules of the standard library with short, documented functions."""
+
+
+def quickstart(
+    setting: Setting,
+    *,
+    prose: str = "pydoc_data.topics",
+    code: str = "",
+    licence: str = "PSF-2.0",
+    documents: int = 3,
+    generators: tuple[str, ...] = QUICK,
+) -> Flow:
+    """Python's own language reference and standard library, a few documents of each.
+
+    prose: documents, any fsspec URL; code: Python sources, any fsspec URL; documents: how many of
+    each slice of the sources, 0 for all; generators: which, by catalog name.
+    """
+    return flow(
+        setting,
+        sources=[_prose(prose, licence), *_code(code, licence)],
+        curator=ByKind(prose=curator("seeds_quick@1"), code=curator("seeds_quick@1")),
+        generators=generators,
+        gates=STANDARD_GATES,
+        slice_bytes=256 * 1024,
+        max_documents=documents,
+    )
+
+
+def _prose(url: str, licence: str) -> Source:
+    return Source(name="prose", url=url, format=guess_format(url), licence=licence, lang="en")
+
+
+def _code(url: str, licence: str) -> list[Source]:
+    standard = Path(sysconfig.get_path("stdlib"))
+    urls = {"code": url} if url else {name: str(standard / f"{name}.py") for name in MODULES}
+    return [
+        Source(name=name, url=u, format=Format.PYTHON, licence=licence, lang="en", kind=Kind.CODE)
+        for name, u in urls.items()
+    ]

@@ -1,0 +1,70 @@
+"""From the command line to the teachers of a run: which endpoints, which model for which role."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from infra.teacher.models import Endpoint, Teacher
+from infra.teacher.resolve import resolve
+from manifests.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teachers:
+    """The models of a run."""
+
+    roles: Mapping[str, str]
+    """Role to `model@revision`; `writer` is always there."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """None when only planned."""
+
+
+def find_teachers(
+    urls: Sequence[str], model: str | None, roles: Mapping[str, tuple[str, str]]
+) -> Teachers:
+    """The teachers behind these URLs, and for some roles behind others.
+
+    Args:
+        urls: Of the endpoints that serve the writer, and every role not named.
+        model: Its name, `NAME` or `NAME@REVISION`; None takes the only one served.
+        roles: Model and URL of the roles that another model plays.
+
+    Raises:
+        ConfigError, TeacherMisconfigured, TeacherUnavailable: One line that says what to do.
+    """
+    writer = asyncio.run(resolve(urls, model))
+    endpoints = list(writer)
+    named = {"writer": writer[0].teacher.name}
+    for role, (name, url) in roles.items():
+        found = asyncio.run(resolve([url], name))
+        named[role] = found[0].teacher.name
+        endpoints += [e for e in found if e not in endpoints]
+    return Teachers(roles=named, endpoints=tuple(endpoints))
+
+
+def planned_teachers(model: str | None, roles: Mapping[str, tuple[str, str]]) -> Teachers:
+    """The teachers of a plan that contacts nobody: addresses hold if the revisions do."""
+    if model is None:
+        raise ConfigError("give --model NAME@REVISION, or --teacher URL to ask which it serves")
+    named = {"writer": Teacher.parse(model).name}
+    return Teachers(roles=named | {r: Teacher.parse(name).name for r, (name, _) in roles.items()})
+
+
+def parse_roles(given: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """`critic=NAME=URL` texts, by role.
+
+    Raises:
+        ConfigError: Not of that form, or a role given twice.
+    """
+    roles: dict[str, tuple[str, str]] = {}
+    for text in given:
+        role, _, rest = text.partition("=")
+        model, _, url = rest.partition("=")
+        if not (role and model and url):
+            raise ConfigError(
+                f"--role {text}: expected ROLE=MODEL=URL, as in critic=judge=http://h:1"
+            )
+        if role in roles or role == "writer":
+            raise ConfigError(f"--role {role}: given twice (the writer is --teacher and --model)")
+        roles[role] = (model, url)
+    return roles

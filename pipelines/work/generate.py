@@ -1,0 +1,218 @@
+"""Generating: a shard of rows in, a shard of what a method made of each of them out.
+
+The items of a task run side by side, together with those of the other open tasks of the worker, so
+the tail of one shard never leaves the teacher idle. Everything an item asks is durable, so running
+a task again over its completions repeats no call and gives the same bytes.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import pyarrow as pa
+from manifests.commits import Commit, InputShard, read_commit, task_id
+
+from generators.contract import Curator, Generator, Tools, attempt
+from manifests import layout
+from manifests.completions import Completion, Prompt
+from manifests.errors import ScriptoriumError
+from manifests.records import Call, Record, Reject, Rejection, Seed
+from manifests.segments import read_segments, write_segment
+from manifests.stats import TeacherUsage
+from manifests.store import Store
+from manifests.tables import ROW_TYPES, from_table, to_table
+from pipelines.durable import TaskCompletions, when_there_is_room
+from pipelines.tokens import Tokenizer
+from pipelines.work.outcome import Outcome, commit_outcome, quarantined, read_input, reject
+from pipelines.worker import Worker
+
+Made = tuple[str, Sequence[Seed | Record]] | Reject
+"""What became of one item: its id and rows, or its reject."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generate:
+    """Runs one method over the rows of the step's input."""
+
+    method: Curator | Generator
+    makes: str
+    """`seed` or `record`."""
+    teachers: tuple[tuple[str, str], ...]
+    """Role and `model@revision`: another teacher makes other data."""
+    tokenizer: Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateTask:
+    """One task of a generate step, as it travels to a worker."""
+
+    work: Generate
+    step: str
+    input_step: str
+    slice: int
+    reuse: tuple[str, ...] = ()
+    """Addresses of earlier steps whose answers may be taken for equal prompts."""
+    keep_transcripts: bool = True
+    alone: bool = False
+    """Whether items are tried one by one, marked before: an earlier try killed its worker."""
+
+
+class _Item:
+    """The tools of one item: asks through the task's completions and remembers what was asked."""
+
+    def __init__(self, row_id: str, worker: Worker, completions: TaskCompletions) -> None:
+        self._id = row_id
+        self._worker = worker
+        self._completions = completions
+        self._calls: dict[str, Call] = {}
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        pool = self._worker.pool
+        key = prompt.key(pool.teacher_of(prompt.role))
+        ask = partial(pool.complete, prompt, affinity=self._id)
+        completion = await self._completions.get(key, prompt.role, ask)
+        self._calls[key] = Call(
+            prompt=key,
+            completion=completion.digest,
+            teacher=completion.teacher,
+            role=prompt.role,
+        )
+        return completion
+
+    @property
+    def lineage(self) -> tuple[Call, ...]:
+        """The calls of this item, in the order of their keys: the same in every replay."""
+        return tuple(self._calls[key] for key in sorted(self._calls))
+
+
+async def run_generate(task: GenerateTask, worker: Worker) -> Commit:
+    """Run a task to its commit; the commit that stands.
+
+    Raises:
+        ServiceError, ConfigError: What stops the whole run (a teacher that refuses every call, a
+            sandbox that cannot be had). Nothing of the task is lost; its completions are kept.
+    """
+    store, identity = worker.store, task_id(task.step, task.slice)
+    done = await asyncio.to_thread(read_commit, store, task.step, identity)
+    if done is not None:
+        return done
+    table, shard = await asyncio.to_thread(read_input, store, task.input_step, task.slice)
+    prefix = layout.completions_prefix(task.step, identity)
+    stored = await asyncio.to_thread(read_segments, store, prefix)
+    reusable = await asyncio.to_thread(_reusable, store, task)
+    completions = TaskCompletions(worker.journal, prefix, stored, reusable)
+    made = await _all_items(task, table, worker, completions)
+    outcome = await asyncio.to_thread(_outcome, task, made, shard, completions, store)
+    await worker.journal.flush()
+    return await _commit(task, worker, outcome, completions, prefix)
+
+
+def _reusable(store: Store, task: GenerateTask) -> dict[str, Completion]:
+    found: dict[str, Completion] = {}
+    for step in task.reuse:
+        prefix = layout.completions_prefix(step, task_id(step, task.slice))
+        found = read_segments(store, prefix) | found
+    return found
+
+
+async def _all_items(
+    task: GenerateTask, table: pa.Table, worker: Worker, completions: TaskCompletions
+) -> list[Made]:
+    row_type = ROW_TYPES["seeddocument" if task.work.makes == "seed" else "seed"]
+    rows = await asyncio.to_thread(from_table, row_type, table)
+    if task.alone:
+        return [await _one_alone(task, row, worker, completions) for row in rows]
+    running = [asyncio.ensure_future(_one(task, row, worker, completions)) for row in rows]
+    try:
+        return await asyncio.gather(*running)
+    finally:  # one item may stop the run: the others of this task must not go on asking
+        for item in running:
+            item.cancel()
+
+
+async def _one(task: GenerateTask, row, worker: Worker, completions: TaskCompletions) -> Made:  # type: ignore[no-untyped-def]
+    async with worker.items:
+        item = _Item(row.id, worker, completions)
+        tools = Tools(complete=item.complete, execute=worker.sandbox)
+        name = task.work.method.name
+        try:
+            made = await attempt(task.work.method, row, tools)
+        except ScriptoriumError:
+            raise
+        except Exception as error:  # a bug met this item: box the item, keep the evidence
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            evidence = f"{type(error).__name__}: {error} at {where.name}:{where.lineno}"
+            return replace(quarantined(row.id, row.text, name, evidence), lineage=item.lineage)
+        if isinstance(made, Rejection):
+            worker.counts.rejected += 1
+            return replace(reject(row.id, row.text, name, made), lineage=item.lineage)
+        worker.counts.accepted += 1
+        unique = {out.id: out for out in made}
+        return row.id, [replace(out, lineage=item.lineage) for out in unique.values()]
+
+
+async def _one_alone(task: GenerateTask, row, worker: Worker, completions: TaskCompletions) -> Made:  # type: ignore[no-untyped-def]
+    deaths = await asyncio.to_thread(worker.tries.mark, task.step, task.slice, row.id)
+    if deaths >= worker.tries.most:
+        evidence = f"its worker died {worker.tries.most} times while it ran alone"
+        return quarantined(row.id, row.text, task.work.method.name, evidence)
+    made = await _one(task, row, worker, completions)
+    await asyncio.to_thread(worker.tries.clear, task.step, task.slice, row.id)
+    return made
+
+
+def _outcome(
+    task: GenerateTask,
+    made: Sequence[Made],
+    shard: InputShard,
+    completions: TaskCompletions,
+    store: Store,
+) -> Outcome:
+    rows: list[Seed | Record] = []
+    item_ids: list[str] = []
+    rejects: list[Reject] = []
+    for item in made:
+        if isinstance(item, Reject):
+            rejects.append(item)
+        else:
+            item_ids += [item[0]] * len(item[1])
+            rows += item[1]
+    rows = task.work.tokenizer.count(rows, store)
+    used = (completions.used[key] for key in sorted(completions.used))
+    return Outcome(
+        row_type=task.work.makes,
+        table=to_table(rows, item_ids, ROW_TYPES[task.work.makes]),
+        rejects=rejects,
+        inputs=(shard,),
+        usage=TeacherUsage.of(used),
+        tokenizer=task.work.tokenizer.name,
+    )
+
+
+async def _commit(
+    task: GenerateTask,
+    worker: Worker,
+    outcome: Outcome,
+    completions: TaskCompletions,
+    prefix: str,
+) -> Commit:
+    """Commit, then leave exactly the used completions (or none) behind."""
+    store, found = worker.store, []
+
+    def write() -> None:
+        found.append(commit_outcome(store, task.step, task.slice, outcome))
+
+    await when_there_is_room(worker.journal, write)
+
+    def tidy() -> None:
+        segments = list(store.list(prefix))
+        used = {key: completion for key, (_, completion) in completions.used.items()}
+        kept = write_segment(store, prefix, used) if task.keep_transcripts and used else ""
+        for segment in segments:
+            if segment != kept:
+                store.delete(segment)
+
+    await when_there_is_room(worker.journal, tidy)
+    return found[0]

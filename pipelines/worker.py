@@ -1,0 +1,80 @@
+"""A generate worker: one asyncio loop that keeps the teacher busy over several open tasks."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from infra.sandbox.bubblewrap import Sandbox
+from infra.teacher.models import Endpoint
+from infra.teacher.pool import PoolSnapshot, TeacherPool
+from manifests.store import open_store
+from pipelines.durable import Journal
+from pipelines.tries import Tries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """What a worker is made from; it travels to another process."""
+
+    root: str
+    endpoints: Sequence[Endpoint]
+    roles: Mapping[str, str]
+    """Role to `model@revision`."""
+    items_in_flight: int = 256
+    """Rows worked on at once, over all open tasks."""
+
+
+@dataclass(slots=True)
+class ItemCounts:
+    """Items finished since the worker started."""
+
+    accepted: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSnapshot:
+    """What a worker is doing now."""
+
+    open_tasks: int
+    accepted: int
+    rejected: int
+    store_full: bool
+    pool: PoolSnapshot
+
+
+class Worker:
+    """Everything the tasks of one process share. Made inside a running event loop."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.store = open_store(config.root)
+        self.pool = TeacherPool(config.endpoints, config.roles)
+        self.journal = Journal(self.store)
+        self.sandbox = Sandbox()
+        self.items = asyncio.Semaphore(config.items_in_flight)
+        self.tries = Tries(self.store)
+        self.counts = ItemCounts()
+        self.running: set[asyncio.Task[object]] = set()
+
+    async def start(self) -> None:
+        """Open the connections to the teacher."""
+        await self.pool.__aenter__()
+
+    def snapshot(self) -> WorkerSnapshot:
+        """What this worker is doing now."""
+        return WorkerSnapshot(
+            open_tasks=len(self.running),
+            accepted=self.counts.accepted,
+            rejected=self.counts.rejected,
+            store_full=self.journal.store_full,
+            pool=self.pool.snapshot(),
+        )
+
+    async def stop(self) -> None:
+        """Admit nothing more, write down every answer that is there, let go of the teacher."""
+        for task in self.running:
+            task.cancel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.journal.close(), 10.0)
+        await self.pool.__aexit__(None, None, None)
