@@ -17,6 +17,9 @@ _SHORT_ANSWER = 16
 does not pass for a slow engine."""
 
 
+_MASK = (1 << 64) - 1
+
+
 def stable_hash(text: str) -> int:
     """Equal in every process, unlike `hash`."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
@@ -78,7 +81,9 @@ class Replica:
 
     def weight(self, affinity: int) -> int:
         """Rendezvous hashing: the replica with the largest weight is an affinity's own."""
-        return hash((self._seed, affinity))
+        mixed = (self._seed ^ affinity) * 0xBF58476D1CE4E5B9 & _MASK
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK
+        return mixed ^ mixed >> 31
 
     def has_room(self, now: float) -> bool:
         """Whether one more call may start here now."""
