@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from manifests.commits import Commit
 
+from manifests.commits import Commit
 from manifests.store import open_store
 from pipelines.step import Step
 from pipelines.work.generate import Generate, GenerateTask, run_generate

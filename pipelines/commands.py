@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from manifests.commits import Commit, read_commits
 
 from generators.catalog import CURATORS, GENERATORS
 from infra.logs import log_to_stderr
+from manifests.commits import Commit, read_commits
 from manifests.errors import ConfigError
-from manifests.records import Record, Reject, Seed, SeedDocument
 from manifests.store import Store, open_store, probe
-from pipelines import overrides, status
-from pipelines.estimate import Bill, Estimate, bill, estimate
+from pipelines import overrides, status, view
+from pipelines.estimate import bill, estimate
 from pipelines.plan import Plan, read_runs, record_plan
 from pipelines.recipes.catalog import RECIPES, recipe
 from pipelines.recipes.flow import Flow, Setting
@@ -50,7 +49,7 @@ def run_recipe(name: str, root: str, *, as_json: bool, **options: Any) -> None:
     click.echo(f"run {plan.run} ({name}) on {root}", err=True)
     finished = _drive(store, plan, teachers, reuse, options)
     found = status.run_status(store, status.find_run(store, plan.run))
-    click.echo(json.dumps(status.as_json(found)) if as_json else _summary(found, root))
+    click.echo(json.dumps(status.as_json(found)) if as_json else view.run_text(found, root))
     if not finished:
         click.echo("stopped; the same command goes on from here", err=True)
         sys.exit(STOPPED)
@@ -110,19 +109,6 @@ def _reused(store: Store, given: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _summary(found: status.RunStatus, root: str) -> str:
-    lines = [status.table(found, root)]
-    shown = next((s for s in reversed(found.steps) if s.ledger.rows), None)
-    if shown:
-        step = shown.address.removeprefix("steps/").partition("/")[0]
-        lines += [
-            f"shards: {root}/{shown.address}/data",
-            f"look at some: python -m pipelines show {step.partition('@')[0]} --root {root}",
-            f"prove them: python -m manifests verify {shown.address} --inputs --root {root}",
-        ]
-    return "\n".join(lines)
-
-
 def plan_recipe(name: str, *, as_json: bool, **options: Any) -> None:
     """Tell what a recipe would do."""
     function = recipe(name)
@@ -149,7 +135,9 @@ def plan_recipe(name: str, *, as_json: bool, **options: Any) -> None:
         )
     elif options["target_tokens"]:
         raise ConfigError("--target-tokens needs --tokens-per-second: the measured speed of a GPU")
-    click.echo(_plan_json(plan, estimates, cost) if as_json else _plan_text(plan, estimates, cost))
+    click.echo(
+        view.plan_json(plan, estimates, cost) if as_json else view.plan_text(plan, estimates, cost)
+    )
 
 
 def _measured(store: Store | None, step: Step) -> list[Commit]:
@@ -160,47 +148,6 @@ def _measured(store: Store | None, step: Step) -> list[Commit]:
     like = [a for a in addresses if a.split("/")[1] == f"{step.name}@{step.version}"]
     same = [step.address] if step.address in like else like[-1:]
     return [commit for address in same for commit in read_commits(store, address)]
-
-
-def _plan_json(plan: Plan, estimates: list[Estimate], cost: Bill | None) -> str:
-    steps = [
-        {"address": step.address, "inputs": [needed.address for needed in step.inputs]}
-        for step in plan.steps
-    ]
-    return json.dumps(
-        {
-            "run": plan.run,
-            "tasks": plan.slices * len(plan.steps),
-            "slices": plan.slices,
-            "steps": steps,
-            "estimates": [asdict(e) for e in estimates],
-            "bill": asdict(cost) if cost else None,
-        }
-    )
-
-
-def _plan_text(plan: Plan, estimates: list[Estimate], cost: Bill | None) -> str:
-    lines = [
-        f"run {plan.run} ({plan.recipe}): {len(plan.steps)} steps of {plan.slices} slices, "
-        f"{len(plan.steps) * plan.slices} tasks; nothing was written"
-    ]
-    for step in plan.steps:
-        lines.append(f"  {step.address}")
-    lines.append(
-        f"{'method':32} {'items':>10} {'calls':>10} {'asked':>14} {'written':>14} {'kept':>12}"
-    )
-    for e in estimates:
-        lines.append(
-            f"{e.name:32.32} {e.items:10,.0f} {e.calls:10,.0f} {e.prompt_tokens:14,.0f} "
-            f"{e.answer_tokens:14,.0f} {e.record_tokens:12,.0f}"
-            f"{'' if e.measured else '  (assumed, not measured)'}"
-        )
-    if cost:
-        lines.append(
-            f"{cost.hours:,.1f} hours, {cost.gpu_hours:,.1f} GPU-hours"
-            + (f", {cost.scale:,.0f} times these sources" if cost.scale != 1.0 else "")
-        )
-    return "\n".join(lines)
 
 
 def print_status(run: str | None, root: str, *, as_json: bool) -> None:
@@ -223,34 +170,7 @@ def print_rows(step: str, root: str, limit: int, *, rejects: bool, as_json: bool
     if not found:
         raise ConfigError(f"{address} has no {'rejects' if rejects else 'rows'} yet")
     for row in found:
-        click.echo(json.dumps(asdict(row)) if as_json else _row_text(row))  # type: ignore[call-overload]
-
-
-def _row_text(row: object) -> str:
-    rule = "─" * 80
-    match row:
-        case Record():
-            calls = "".join(
-                f"\n  {c.role:10} prompt {c.prompt[:12]} answer {c.completion[:12]} by {c.teacher}"
-                for c in row.lineage
-            )
-            scores = ", ".join(f"{k} {v:.2f}" for k, v in sorted(row.scores.items()))
-            return (
-                f"{rule}\n{row.text}\n{rule}\nrecord {row.id} by {row.generator} ({row.bucket}, "
-                f"{row.tokens} tokens, {row.lang}, licence {row.licence})\nseeds {', '.join(row.seed_ids)}"
-                f"\nscores {scores}\ncalls{calls}"
-            )
-        case Seed():
-            return (
-                f"{rule}\n{row.text}\n{rule}\nseed {row.id} from {row.url} lines {row.start_line}-"
-                f"{row.end_line}: {row.domain}/{row.topic}; educational {row.page_edu}, factual "
-                f"{row.passage_factual}, reasoning {row.passage_reasoning}\n{row.tags}"
-            )
-        case SeedDocument():
-            return f"{rule}\n{row.text[:2000]}\n{rule}\ndocument {row.id} {row.url} ({row.licence})"
-        case Reject():
-            return f"{row.item_id} {row.reason} by {row.by}: {row.detail}\n    {row.text[:200]!r}"
-    return str(row)
+        click.echo(json.dumps(asdict(row)) if as_json else view.row_text(row))  # type: ignore[call-overload]
 
 
 def print_recipes(*, as_json: bool) -> None:

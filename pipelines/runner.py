@@ -16,10 +16,10 @@ from types import FrameType
 from typing import Any
 
 import ray
-from manifests.commits import Commit, Ledger
 from ray.exceptions import RayActorError, RayTaskError, WorkerCrashedError
 
 from manifests import layout
+from manifests.commits import Commit, Ledger
 from manifests.errors import ScriptoriumError, StoreFull
 from manifests.store import Store
 from pipelines.cluster import GenerateWorker, run_map

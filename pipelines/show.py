@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from manifests.commits import Commit
-
 from manifests import layout
+from manifests.commits import Commit
 from manifests.completions import Completion, Prompt
 from manifests.records import Record, Reject, Seed
 from manifests.shards import read_shard
