@@ -12,7 +12,12 @@ from typing import Any
 from re import _constants as _op  # type: ignore[attr-defined]  # isort: skip
 from re import _parser  # type: ignore[attr-defined]  # isort: skip
 
-_PRINTABLE: list[str] = [*string.ascii_lowercase, *string.ascii_uppercase, *string.digits, *" _-.,:;!?/()"]
+_PRINTABLE: list[str] = [
+    *string.ascii_lowercase,
+    *string.ascii_uppercase,
+    *string.digits,
+    *" _-.,:;!?/()",
+]
 _REPEATS = 6
 """How much longer than its minimum a repetition may become."""
 

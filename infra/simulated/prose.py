@@ -4,10 +4,10 @@ Numbers and capitalised names of the question are usually all kept, as a faithfu
 """
 
 import re
+from functools import lru_cache
 from random import Random
 
-_WORD = re.compile(r"[a-z][a-z'-]{2,}", re.IGNORECASE)
-_FACT = re.compile(r"\d+(?:[.,:/-]\d+)*%?|[A-Z][\w'-]+(?: [A-Z][\w'-]+)*")
+_FACT = re.compile(r"[A-Z\d](?:[\w'-]|[.,:/](?=\d))*%?(?: [A-Z][\w'-]+)*")
 _GLUE = [
     *("the", "of", "and", "to", "in", "that", "is", "with", "for", "as", "on", "by"),
     *("this", "from", "which", "when", "because", "so"),
@@ -27,12 +27,12 @@ def solve(values):
 
 def prose(rng: Random, source: str, characters: int) -> str:
     """Sentences of at most `characters` characters, never empty."""
-    pool = _WORD.findall(source.lower()) or _GLUE
+    pool = _words(source)
     pairs = characters // (2 * _WORD_ROOM) + 1
     words = rng.choices(_GLUE, k=2 * pairs)
     words[1::2] = rng.choices(pool, k=pairs)
     if rng.random() < _FAITHFUL:
-        facts = list(dict.fromkeys(_FACT.findall(source)))
+        facts = _facts(source)
         # Over the first half, because the end may be cut.
         step = max(1, len(words) // (2 * len(facts) + 1))
         for index, fact in enumerate(facts[: len(words) // 2]):
@@ -42,7 +42,7 @@ def prose(rng: Random, source: str, characters: int) -> str:
 
 def phrase(rng: Random, source: str, characters: int) -> str:
     """A few words without a full stop, for names, titles and short answers."""
-    pool = _WORD.findall(source.lower()) or _GLUE
+    pool = _words(source)
     text = " ".join(rng.choices(pool, k=max(1, min(4, characters // _WORD_ROOM))))
     return (text[:characters].rstrip() or "a").capitalize()
 
@@ -50,6 +50,17 @@ def phrase(rng: Random, source: str, characters: int) -> str:
 def code(rng: Random) -> str:
     """A small valid Python program."""
     return _CODE.format(a=rng.randint(0, 9), b=rng.randint(2, 9))
+
+
+@lru_cache(maxsize=16)
+def _words(source: str) -> list[str]:
+    # Splitting is several times faster than a pattern, and this runs for every request.
+    return [word for word in source.lower().split() if word.isalpha()] or _GLUE
+
+
+@lru_cache(maxsize=16)
+def _facts(source: str) -> list[str]:
+    return list(dict.fromkeys(_FACT.findall(source)))
 
 
 def _sentences(rng: Random, words: list[str]) -> str:

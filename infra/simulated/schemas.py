@@ -32,6 +32,8 @@ _FORMATS = {
     "uri": "https://example.org/{}",
     "uuid": "3fa85f64-5717-4562-b3fc-2c963f66a{:03d}",
 }
+_SHORT = ("answer", "label", "name", "title")
+"""Strings so named hold a few words."""
 _AGREE = 0.85
 """Share of scalars on which all samples of one question agree."""
 _SHALLOW, _DEEP = 5, 40
@@ -163,7 +165,8 @@ class Writer:
         names = [n for n in known if n in required or n in chosen]
         names += [n for n in required if n not in known]
         fields = {n: known.get(n, extra) for n in names}
-        wanted = max(least, 0 if known or extra is True or depth > _SHALLOW else min(2, most))
+        usual = 2 if isinstance(extra, Mapping) and not known and depth <= _SHALLOW else 0
+        wanted = max(least, min(usual, most))
         for _ in range(100):
             if len(fields) >= wanted:
                 break
@@ -172,7 +175,7 @@ class Writer:
                 fields[key] = extra
         if len(fields) < wanted:
             raise Unsupported("an object with more properties than there are names")
-        each = room // max(1, len(fields))
+        each = room // max(1, sum(_holds_text(n, s) for n, s in fields.items()))
         return {n: self.value(s, room=each, name=n, depth=depth + 1) for n, s in fields.items()}
 
     def _array(self, schema: Schema, room: int, name: str, depth: int) -> list[Any]:
@@ -209,7 +212,7 @@ class Writer:
         if any(word in lowered for word in ("code", "program")) and most >= 120 >= least:
             return code(self.rng)
         target = int(max(least, min(room, most)))
-        short = target < 24 or any(w in lowered for w in ("answer", "label", "name", "title"))
+        short = target < 24 or any(word in lowered for word in _SHORT)
         write, rng = (phrase, self._scalar_rng(name)) if short else (prose, self.rng)
         text = write(rng, self.source, max(target, 1)) if most > 0 else ""
         while len(text) < least:
@@ -252,6 +255,17 @@ def _merged(*schemas: Schema) -> dict[str, Any]:
             else:
                 raise Unsupported(f"two schemas at once that both set {key!r}")
     return result
+
+
+def _holds_text(name: str, schema: Any) -> bool:
+    """Whether a property takes a share of the room for text."""
+    if not isinstance(schema, Mapping) or "enum" in schema or "const" in schema:
+        return False
+    if schema.get("type") in ("integer", "number", "boolean", "null"):
+        return False
+    if schema.get("type") == "array" and "items" in schema:
+        return _holds_text(name, schema["items"])
+    return not (schema.get("type") == "string" and any(word in name.lower() for word in _SHORT))
 
 
 def _allowed(schema: Schema, value: float) -> bool:
