@@ -36,7 +36,7 @@ _COUNTERS = re.compile(
 _NUMBER = re.compile(
     r"(?<![\w.,])(?P<sign>(?<![\w)\]])[-\u2212])?(?P<digits>\d+(?:[.,\u00a0\u2009\u202f]\d+)*)"
     r"(?:(?:st|nd|rd|th)\b)?"
-    r"(?:[ \u00a0-]?(?P<scale>hundred|thousand|million|billion|trillion)s?\b)?"
+    r"(?:[ \u00a0-]?(?P<scale>(?i:hundred|thousand|million|billion|trillion))s?\b)?"
     r"(?:s\b|[ \u00a0\u2009\u202f-]?(?P<unit>%|\u00b0\s?[CFcf]?|per cent\b|[^\W\d_]+\b)?)"
 )
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
@@ -107,7 +107,9 @@ def numbers(text: str) -> set[Number]:
     for match in _NUMBER.finditer(_COUNTERS.sub(" ", text)):
         name = " ".join((match["unit"] or "").casefold().split())
         unit = _UNITS.get(name.replace("\u00b0 ", "\u00b0"), "")
-        factor = (-1 if match["sign"] else 1) * 10 ** _SCALES.get(match["scale"] or "", 0)
+        factor = (-1 if match["sign"] else 1) * 10 ** _SCALES.get(
+            (match["scale"] or "").casefold(), 0
+        )
         found.update(Number(factor * value, unit) for value in _values(match["digits"]))
     return found
 
