@@ -27,17 +27,17 @@ from manifests.records import Bucket, Grade, Kind, Reason, Record, Rejection, Se
 
 SOURCE = (
     "In 1851 the French physicist Leon Foucault hung a pendulum of 28 kg on a wire 67 m long "
-    "from the dome of the Pantheon in Paris. Its plane of swing turned by about 11 degrees an hour, "
-    "which showed the crowd that the Earth turns below it. The {same} pendulum would turn faster "
-    "nearer to the poles and not at all at the equator, because only the part of the rotation "
-    "about the vertical counts."
+    "from the dome of the Pantheon in Paris. Its plane of swing turned by about 11 degrees an "
+    "hour, which showed the crowd that the Earth turns below it. The {same} pendulum would "
+    "turn faster nearer to the poles and not at all at the equator, because only the part of "
+    "the rotation about the vertical counts."
 )
 REWRITTEN = (
     "Foucault's pendulum is a demonstration of the rotation of the Earth. Leon Foucault, a "
-    "French scientist, set it up at the Pantheon of Paris in 1851: a weight of 28 kilograms on a line "
-    "of 67 metres. Every hour the direction of its swing moved by some 11 degrees, since the "
-    "ground beneath it was turning. At the poles such a device turns fastest; at the equator it keeps its "
-    "direction, as nothing of the rotation is vertical there."
+    "French scientist, set it up at the Pantheon of Paris in 1851: a weight of 28 kilograms "
+    "on a line of 67 metres. Every hour the direction of its swing moved by some 11 degrees, "
+    "since the ground beneath it was turning. At the poles such a device turns fastest; at "
+    "the equator it keeps its direction, as nothing of the rotation is vertical there."
 )
 
 
