@@ -1,7 +1,7 @@
 """A JSON value that a schema allows, as a server with guided decoding always gives.
 
 Most scalars are the same for every sample of a question, so that votes agree as a capable
-teacher's would; texts differ. Assertions outside the list below are refused, never ignored.
+teacher's would; texts differ. What it cannot honour is refused, never ignored.
 """
 
 import math
@@ -12,18 +12,8 @@ from typing import Any
 
 from infra.simulated.patterns import Unsupported, matching
 from infra.simulated.prose import code, phrase, prose
+from infra.simulated.resolve import DEEPEST, Schema, resolved
 
-_ANNOTATIONS = frozenset(
-    {"$schema", "$id", "$comment", "title", "description", "default", "examples"}
-    | {"deprecated", "readOnly", "writeOnly", "discriminator"}
-)
-_KNOWN = _ANNOTATIONS | frozenset(
-    {"type", "enum", "const", "$ref", "$defs", "definitions", "anyOf", "oneOf", "allOf"}
-    | {"properties", "required", "additionalProperties", "propertyNames"}
-    | {"minProperties", "maxProperties", "items", "prefixItems", "minItems", "maxItems"}
-    | {"uniqueItems", "minLength", "maxLength", "pattern", "format", "multipleOf"}
-    | {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
-)
 _FORMATS = {
     "date": "2{:03d}-03-14",
     "date-time": "2{:03d}-03-14T09:26:53Z",
@@ -34,12 +24,16 @@ _FORMATS = {
 }
 _SHORT = ("answer", "label", "name", "title")
 """Strings so named hold a few words."""
+_TELLING = {
+    "object": {"properties", "required", "minProperties", "additionalProperties"},
+    "array": {"items", "prefixItems", "minItems"},
+    "integer": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
+}
+"""Keywords that tell what a schema without a type is about."""
 _AGREE = 0.85
 """Share of scalars on which all samples of one question agree."""
-_SHALLOW, _DEEP = 5, 40
-"""Beyond the first, values are kept small; beyond the second a schema has no end."""
-
-Schema = Mapping[str, Any]
+_SHALLOW = 5
+"""Nesting beyond which values are kept small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +54,9 @@ class Writer:
         Raises:
             Unsupported: The schema uses what this writer does not know, or allows nothing.
         """
-        if depth > _DEEP:
+        if depth > DEEPEST:
             raise Unsupported("the schema recurses without an end")
-        schema = self._flat({} if schema is True else schema)
+        schema = resolved(schema, self.root, self.rng)
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
@@ -82,66 +76,15 @@ class Writer:
             return None
         raise Unsupported(f"type {kind!r}")
 
-    def _flat(self, schema: Any) -> Schema:
-        """The schema with references, unions and intersections resolved."""
-        for _ in range(_DEEP):
-            if not isinstance(schema, Mapping):
-                raise Unsupported(f"a schema that allows nothing: {schema!r:.60}")
-            if unknown := schema.keys() - _KNOWN:
-                raise Unsupported(f"schema keyword {sorted(unknown)[0]!r}")
-            rest = dict(schema)
-            if "$ref" in rest:
-                schema = _merged(self._target(rest.pop("$ref")), rest)
-            elif "allOf" in rest:
-                schema = _merged(*(self._flat(part) for part in rest.pop("allOf")), rest)
-            elif branches := rest.pop("anyOf", None) or rest.pop("oneOf", None):
-                schema = _merged(self._branch(branches), rest)
-            else:
-                return schema
-        raise Unsupported("references that go in circles")
-
-    def _target(self, ref: str) -> Schema:
-        target: Any = self.root
-        if not ref.startswith("#"):
-            raise Unsupported(f"$ref {ref!r} outside the schema")
-        for part in ref[1:].split("/")[1:]:
-            target = target.get(part.replace("~1", "/").replace("~0", "~"))
-            if target is None:
-                raise Unsupported(f"$ref {ref!r} leads nowhere")
-        found: Schema = target
-        return found
-
-    def _branch(self, branches: list[Any]) -> Schema:
-        nothing = [b for b in branches if isinstance(b, Mapping) and b.get("type") == "null"]
-        something = [b for b in branches if b not in nothing and b is not False]
-        if nothing and (not something or self.rng.random() < 0.15):
-            return nothing[0]
-        branch: Schema = {} if (picked := self.rng.choice(something)) is True else picked
-        return branch
-
     def _kind(self, schema: Schema) -> str:
         kind = schema.get("type")
         if isinstance(kind, list):
-            real = [k for k in kind if k != "null"]
-            return (
-                "null"
-                if not real or (len(real) < len(kind) and self.rng.random() < 0.15)
-                else str(self.rng.choice(real))
-            )
+            return str(resolved({"anyOf": [{"type": k} for k in kind]}, {}, self.rng)["type"])
         if kind is not None:
             return str(kind)
-        if schema.keys() & {"properties", "required", "minProperties"}:
-            return "object"
-        if schema.keys() & {"items", "prefixItems", "minItems"}:
-            return "array"
-        if schema.keys() & {
-            "minimum",
-            "maximum",
-            "exclusiveMinimum",
-            "exclusiveMaximum",
-            "multipleOf",
-        }:
-            return "integer"
+        for guess, keys in _TELLING.items():
+            if schema.keys() & keys:
+                return guess
         return "string"
 
     def _scalar_rng(self, name: str) -> Random:
@@ -150,33 +93,33 @@ class Writer:
 
     def _object(self, schema: Schema, room: int, depth: int) -> dict[str, Any]:
         known: Schema = schema.get("properties", {})
-        required = schema.get("required", [])
         extra = schema.get("additionalProperties", True)
-        most = schema.get("maxProperties", math.inf)
-        optional = [n for n in known if n not in required]
-        share = 0.0 if depth > _SHALLOW else 0.8
-        chosen = [n for n in optional if self.rng.random() < share][
-            : int(min(most - len(required), len(optional)))
-        ]
         least = schema.get("minProperties", 0)
-        chosen += [n for n in optional if n not in chosen][
-            : max(0, least - len(required) - len(chosen))
-        ]
-        names = [n for n in known if n in required or n in chosen]
-        names += [n for n in required if n not in known]
-        fields = {n: known.get(n, extra) for n in names}
+        fields = {n: known.get(n, extra) for n in self._names(schema, known, least, depth)}
         usual = 2 if isinstance(extra, Mapping) and not known and depth <= _SHALLOW else 0
-        wanted = max(least, min(usual, most))
+        wanted = max(least, min(usual, schema.get("maxProperties", usual)))
         for _ in range(100):
             if len(fields) >= wanted:
                 break
             key = self.value(schema.get("propertyNames", {"maxLength": 12}), room=8)
             if key not in known:
                 fields[key] = extra
-        if len(fields) < wanted:
+        if len(fields) < least:
             raise Unsupported("an object with more properties than there are names")
         each = room // max(1, sum(_holds_text(n, s) for n, s in fields.items()))
         return {n: self.value(s, room=each, name=n, depth=depth + 1) for n, s in fields.items()}
+
+    def _names(self, schema: Schema, known: Schema, least: int, depth: int) -> list[str]:
+        """The declared properties that this object has: the required ones and most others."""
+        required = schema.get("required", [])
+        optional = [n for n in known if n not in required]
+        share = 0.0 if depth > _SHALLOW else 0.8
+        chosen = [n for n in optional if self.rng.random() < share]
+        chosen += [n for n in optional if n not in chosen][: max(0, least - len(required))]
+        if "maxProperties" in schema:
+            chosen = chosen[: max(0, schema["maxProperties"] - len(required))]
+        names = [n for n in known if n in required or n in chosen]
+        return names + [n for n in required if n not in known]
 
     def _array(self, schema: Schema, room: int, name: str, depth: int) -> list[Any]:
         first = schema.get("prefixItems", [])
@@ -239,22 +182,6 @@ class Writer:
                 if _allowed(schema, value):
                     return float(value)
         raise Unsupported(f"no {kind} between {low} and {high}")
-
-
-def _merged(*schemas: Schema) -> dict[str, Any]:
-    """One schema that asserts what all of these do."""
-    result: dict[str, Any] = {}
-    for schema in schemas:
-        for key, value in schema.items():
-            if key in _ANNOTATIONS or key not in result or result[key] == value:
-                result[key] = value
-            elif key == "required":
-                result[key] = [*result[key], *(n for n in value if n not in result[key])]
-            elif key in ("properties", "$defs") and not result[key].keys() & value.keys():
-                result[key] = {**result[key], **value}
-            else:
-                raise Unsupported(f"two schemas at once that both set {key!r}")
-    return result
 
 
 def _holds_text(name: str, schema: Any) -> bool:
