@@ -1,5 +1,6 @@
 import os
 import pickle
+from itertools import pairwise
 from pathlib import Path
 
 import fsspec
@@ -154,7 +155,7 @@ def test_slices_keep_every_unit_in_order_and_pass_the_target_only_by_one(
     assert tuple(unit for part in slices for unit in part) == found
     assert all(slices)
     assert all(len(part) == 1 or sum(unit.weight for unit in part) <= target for part in slices)
-    for part, after in zip(slices, slices[1:], strict=False):
+    for part, after in pairwise(slices):
         assert sum(unit.weight for unit in part) + after[0].weight > target
 
 

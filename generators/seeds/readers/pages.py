@@ -158,11 +158,11 @@ def extract_here(html: str) -> Page:
 
 def _shield_code(tree: Any, html: str) -> Callable[[str], str]:
     """Make every `<pre>` one line of plain text; returns what undoes it on the extracted text."""
-    free = [char for char in map(chr, STAND_INS) if char not in html][: len(KEPT)]
-    if len(free) < len(KEPT):
+    free = [char for char in map(chr, STAND_INS) if char not in html]
+    if len(free) < len(KEPT) + 2:
         return lambda text: text
-    shield = str.maketrans(dict(zip(KEPT, free, strict=True)))
-    restore = str.maketrans(dict(zip(free, KEPT, strict=True)))
+    first, last, *stand_ins = free
+    shield = str.maketrans(dict(zip(KEPT, stand_ins, strict=False)))
     for block in tree.iter("pre"):
         for line_break in block.iter("br"):
             line_break.tail = "\n" + (line_break.tail or "")
@@ -171,9 +171,22 @@ def _shield_code(tree: Any, html: str) -> Callable[[str], str]:
         block.clear()
         block.tail = tail
         child = block.makeelement("code")
-        child.text = code.translate(shield)
+        child.text = f"{first}{code.translate(shield)}{last}"
         block.append(child)
-    return lambda text: text.translate(restore)
+    restore = str.maketrans(dict(zip(stand_ins, KEPT, strict=False)))
+    blocks = re.compile(rf"\s*`*{first}([^{last}]*){last}`*\s*")
+
+    def undo(text: str) -> str:
+        fenced = blocks.sub(lambda found: _fenced(found[1]), text)
+        # a mark whose other half the extraction dropped
+        return fenced.translate(restore).replace(first, "").replace(last, "").strip("\n")
+
+    return undo
+
+
+def _fenced(code: str) -> str:
+    fence = "````" if "```" in code else "```"
+    return f"\n\n{fence}\n{code}\n{fence}\n\n"
 
 
 def _formulas_to_tex(tree: Any) -> None:

@@ -10,7 +10,7 @@ from generators.seeds.readers.streams import opened
 from generators.seeds.sources import Source
 from manifests.records import Reason
 
-BATCH_ROWS = 256
+BATCH_ROWS = 64
 BUFFER_BYTES = 1 << 20
 
 

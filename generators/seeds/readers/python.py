@@ -9,7 +9,6 @@ change what it means), one name each and in the module's order. Definitions unde
 
 import ast
 import io
-import textwrap
 import tokenize
 import warnings
 from collections.abc import Iterator
@@ -114,9 +113,14 @@ def _snippet(lines: list[str], tree: ast.Module, found: _Found) -> str:
     if found.owner:
         code = f"{_header(lines, found.owner)}\n{code}"
     elif node.col_offset:
-        code = textwrap.dedent(code)
+        code = "\n".join(_dedented(line, node.col_offset) for line in code.split("\n"))
     imports = _imports(tree, _names(found))
     return "\n".join(imports) + "\n\n\n" + code + "\n" if imports else code + "\n"
+
+
+def _dedented(line: str, columns: int) -> str:
+    """textwrap.dedent would give up where a string reaches back to the margin."""
+    return line[columns:] if not line[:columns].strip() else line
 
 
 def _header(lines: list[str], owner: ast.ClassDef) -> str:

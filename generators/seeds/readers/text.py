@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from generators.seeds.inventory import Unit
 from generators.seeds.readers.outcomes import Outcome, Row
@@ -24,7 +25,7 @@ def read_text(source: Source, unit: Unit) -> Iterator[Outcome]:
 def first_heading(text: str) -> str:
     """The first Markdown or reST heading near the top, or nothing."""
     lines = text[:20_000].splitlines()[:SEARCHED_LINES]
-    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+    for line, below in pairwise([*lines, ""]):
         if found := HEADING.match(line):
             return found["title"]
         title = line.strip()

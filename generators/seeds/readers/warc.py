@@ -79,7 +79,7 @@ def _head(stream: io.BufferedReader) -> tuple[bytes, bytes]:
     """What lies before the next record, and that record's header lines; both empty at the end."""
     skipped = b""
     while line := stream.readline(MAX_BYTES):
-        if line.startswith(b"WARC/"):
+        if NEXT.match(line):
             break
         if line.strip():
             skipped = (skipped + line)[:CHUNK]
@@ -98,7 +98,6 @@ def _frame(stream: io.BufferedReader, head: bytes) -> _Frame:
         return _Frame(head, b"", "no Content-Length")
     length = int(found[1])
     if length > MAX_BYTES:
-        _skip(stream, length)
         return _Frame(head, b"", f"a record of {length} bytes; the limit is {MAX_BYTES}")
     try:
         body = stream.read(length)
@@ -120,11 +119,6 @@ def _misframed(head: bytes, body: bytes, problem: str) -> _Frame:
     if not found:
         return _Frame(head, body, problem)
     return _Frame(head, body[: found.start()], problem, beyond=body[found.start() :])
-
-
-def _skip(stream: io.BufferedReader, length: int) -> None:
-    while length > 0 and (chunk := stream.read(min(length, CHUNK))):
-        length -= len(chunk)
 
 
 def _outcome(source: Source, place: str, frame: _Frame) -> Outcome | None:
