@@ -2,6 +2,9 @@
 
 Repeats are found by 64-bit hashes over the whole batch at once. Only the last rule, which skips
 what it has counted, walks in Python, and only from one repeated n-gram to the next.
+
+One difference: datatrove compares repeated n-grams with their spaces taken out, so that "a bc" and
+"ab c" are one; here n-grams are equal when their words are.
 """
 
 from dataclasses import dataclass
@@ -87,7 +90,8 @@ class TopGram:
         if len(starts):
             found = repeats(read, self.n)
             times = np.zeros(len(row), dtype=np.int64)
-            times[found.at], times[starts] = found.times, np.maximum(1, times[starts])
+            times[found.at] = found.times
+            times[starts] = np.maximum(1, times[starts])
             # Rank by count, then by place; both fit one integer.
             rank = times * (len(row) + 1) + (len(row) - np.arange(len(row)))
             at = len(row) - np.maximum.reduceat(rank, starts) % (len(row) + 1)

@@ -1,5 +1,6 @@
 import math
 import pickle
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,7 @@ AWKWARD = [
 ]
 
 
-def batch(texts: list[str | None], kind: pa.DataType | None = None) -> pa.RecordBatch:
+def batch(texts: Sequence[str | None], kind: pa.DataType | None = None) -> pa.RecordBatch:
     langs = pa.array(["en"] * len(texts), pa.string())
     return pa.record_batch({"text": pa.array(texts, kind or pa.string()), "lang": langs})
 
