@@ -52,10 +52,12 @@ class LocalStore:
             return created
 
     def get(self, key: str) -> bytes:
-        try:
-            return (self._root / checked_key(key)).read_bytes()
-        except _NOT_A_FILE:
-            raise NotInStore(f"no object {key} in {self.url}") from None
+        path = self._root / checked_key(key)
+        with self._failing_closed():
+            try:
+                return path.read_bytes()
+            except _NOT_A_FILE:
+                raise NotInStore(f"no object {key} in {self.url}") from None
 
     def exists(self, key: str) -> bool:
         return (self._root / checked_key(key)).is_file()
@@ -89,7 +91,7 @@ class LocalStore:
             _write_durably(temporary, data)
             yield temporary
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # what stays is nameless; the outcome is already known
                 os.unlink(temporary)
 
     def _linked(self, temporary: Path, target: Path) -> bool:
@@ -113,10 +115,11 @@ class LocalStore:
         """Make a directory whose name survives a power cut, and the ones above it."""
         if directory in self._durable:
             return
-        new_root = not self._root.exists()
+        highest = next(path for path in (self._root, *self._root.parents) if path.exists())
         directory.mkdir(parents=True, exist_ok=True)
-        above = [path for path in directory.parents if path.is_relative_to(self._root)]
-        for path in [*above, self._root.parent] if new_root else above:
+        for path in directory.parents:
+            if not path.is_relative_to(highest):
+                break
             _fsync_directory(path)
         self._durable.add(directory)
 
@@ -136,7 +139,7 @@ class LocalStore:
                 ) from error
             if error.errno in _DENIED:
                 raise ConfigError(
-                    f"{self.url}: not writable ({error.strerror}); give a root that you may write"
+                    f"{self.url}: {error.strerror}; give a root that you may read and write"
                 ) from error
             raise
 

@@ -1,9 +1,9 @@
 """A store in a bucket, through fsspec: `s3://`, and by the same code `gs://`, `az://`, `abfs://`.
 
 Create-only is the service's own precondition (`If-None-Match: *` on S3, on the completion of a
-multipart upload too). A lost reply leaves the outcome unknown: the next attempt then finds the key
-taken, perhaps by us, so the bytes are read back and compared. For that to be certain there is one
-owner of retries, here: those of s3fs and botocore are off.
+multipart upload too). When a reply is lost the request is sent again, by us or unseen by the HTTP
+client below (aiohttp does), and then finds the key taken, perhaps by us. On S3 each create
+therefore leaves a nonce in the object's metadata, which tells; elsewhere the bytes are compared.
 
 S3 is tested against a server. Google Cloud Storage and Azure go through gcsfs and adlfs, whose
 create mode sends the service's precondition, but nobody has run this against them: `probe` first.
@@ -11,6 +11,7 @@ create mode sends the service's precondition, but nobody has run this against th
 
 import logging
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -32,6 +33,8 @@ BACKOFF_SECONDS = (0.1, 8.0)
 
 _TRANSIENT_STATUS = {408, 409, 429, 500, 502, 503, 504}
 _DENIED_STATUS = {401, 403}
+
+_NONCE = "writer"
 
 T = TypeVar("T")
 
@@ -56,7 +59,7 @@ class ObjectStore:
         """Raise ConfigError unless the bucket answers to these credentials."""
         bucket = self._root.partition("/")[0]
         try:
-            self._retrying(lambda _: self._files.info(bucket))
+            self._retrying(lambda: self._files.info(bucket))
         except FileNotFoundError:
             raise ConfigError(f"{self.url}: there is no bucket {bucket}; create it first") from None
         except (ConfigError, ServiceError):
@@ -66,18 +69,19 @@ class ObjectStore:
 
     def put(self, key: str, data: bytes) -> None:
         path = self._path(key)
-        self._retrying(lambda _: self._upload(path, data, "overwrite"))
+        self._retrying(lambda: self._upload(path, data, "overwrite", {}))
 
     def create(self, key: str, data: bytes) -> bool:
         path = self._path(key)
-        return self._retrying(lambda again: self._create_once(path, data, again))
+        nonce = secrets.token_hex(16)
+        return self._retrying(lambda: self._create_once(path, data, nonce))
 
     def get(self, key: str) -> bytes:
         # One request even for a big object: ranged reads could mix two versions of one.
         options = {"max_concurrency": 1} if self._on_s3 else {}
         path = self._path(key)
         try:
-            data: bytes = self._retrying(lambda _: self._files.cat_file(path, **options))
+            data: bytes = self._retrying(lambda: self._files.cat_file(path, **options))
         except FileNotFoundError:
             raise NotInStore(f"no object {key} in {self.url}") from None
         return data
@@ -85,14 +89,14 @@ class ObjectStore:
     def exists(self, key: str) -> bool:
         path = self._path(key)
         try:
-            return bool(self._retrying(lambda _: self._files.info(path))["type"] == "file")
+            return bool(self._retrying(lambda: self._files.info(path))["type"] == "file")
         except FileNotFoundError:
             return False
 
     def list(self, prefix: str) -> Iterator[str]:
         top = f"{self._root}/{checked_prefix(prefix)}"
         try:
-            found = self._retrying(lambda _: self._files.find(top))
+            found = self._retrying(lambda: self._files.find(top))
         except FileNotFoundError:
             found = []
         inside = len(self._root) + 1
@@ -101,7 +105,7 @@ class ObjectStore:
     def delete(self, key: str) -> None:
         path = self._path(key)
         try:
-            self._retrying(lambda _: self._files.rm_file(path))
+            self._retrying(lambda: self._files.rm_file(path))
         except FileNotFoundError:
             return
 
@@ -129,27 +133,38 @@ class ObjectStore:
     def _path(self, key: str) -> str:
         return f"{self._root}/{checked_key(key)}"
 
-    def _upload(self, path: str, data: bytes, mode: str) -> None:
-        options = {"chunksize": PART_BYTES} if self._on_s3 else {}
-        self._files.pipe_file(path, data, mode=mode, **options)
-
-    def _create_once(self, path: str, data: bytes, again: bool) -> bool:
+    def _create_once(self, path: str, data: bytes, nonce: str) -> bool:
         try:
-            self._upload(path, data, "create")
+            self._upload(path, data, "create", {"Metadata": {_NONCE: nonce}} if self._on_s3 else {})
         except Exception as error:
             if not (isinstance(error, FileExistsError) or _status(error) == 412):
                 raise
-            # The clients of the other services retry by themselves, so there nothing is certain.
-            unknown = again or not self._on_s3
-            return unknown and bool(self._files.cat_file(path) == data)
+            if self._on_s3:
+                return bool(self._files.metadata(path).get(_NONCE) == nonce)
+            return bool(self._files.cat_file(path) == data)
         return True
 
-    def _retrying(self, action: Callable[[bool], T]) -> T:
-        """What `action` gives; it is told whether an earlier attempt may have worked unseen."""
+    def _upload(self, path: str, data: bytes, mode: str, options: dict[str, object]) -> None:
+        if self._on_s3:
+            options = {"chunksize": PART_BYTES, **options}
+        try:
+            self._files.pipe_file(path, data, mode=mode, **options)
+        except FileNotFoundError as error:
+            # When completing a multipart upload fails, s3fs aborts it. Where the service has
+            # already forgotten the upload, that second error hides the first, which matters.
+            first = error.__context__
+            if _code(error) == "NoSuchUpload" and isinstance(first, Exception):
+                raise first from first.__cause__
+            raise
+
+    def _retrying(self, action: Callable[[], T]) -> T:
+        """What `action` gives, tried again while the service is only busy or away. Nobody else
+        does: the retries of s3fs and botocore are off.
+        """
         first, longest = BACKOFF_SECONDS
         for attempt in range(ATTEMPTS):
             try:
-                return action(attempt > 0)
+                return action()
             except Exception as error:
                 if not self._is_transient(error):
                     self._explain(error)

@@ -23,13 +23,24 @@ CREDENTIALS = {
 }
 
 
-def serve_moto(environment: dict[str, str]) -> Iterator[str]:
+# moto looks whether a key is there and sets it in two steps. One request at a time makes that the
+# one step that S3 promises, so that races are fair.
+SERVER = """
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+application = DomainDispatcherApplication(create_backend_app)
+run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=False)
+"""
+
+
+def _serve_moto(environment: dict[str, str]) -> Iterator[str]:
     """The endpoint of a fresh moto server, which ends with the generator."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-c", SERVER, str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **environment},
@@ -59,7 +70,7 @@ def _answers(endpoint: str) -> bool:
 
 @pytest.fixture(scope="session")
 def moto_endpoint() -> Iterator[str]:
-    yield from serve_moto({})
+    yield from _serve_moto({})
 
 
 @pytest.fixture
@@ -68,6 +79,15 @@ def s3_environment(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": moto_endpoint}.items():
         monkeypatch.setenv(name, value)
     return moto_endpoint
+
+
+@pytest.fixture
+def s3_that_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """AWS's variables set for a server that knows no credentials and wants them."""
+    for endpoint in _serve_moto({"INITIAL_NO_AUTH_ACTION_COUNT": "0"}):
+        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint}.items():
+            monkeypatch.setenv(name, value)
+        yield
 
 
 @pytest.fixture
