@@ -1,5 +1,8 @@
 """`python -m pipelines`: run, plan, status, show, recipes."""
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 ROOT = click.option("--root", required=True, help="Where everything is kept: any fsspec URL.")
@@ -11,7 +14,7 @@ def cli() -> None:
     pass
 
 
-def _what_runs(command):  # type: ignore[no-untyped-def]
+def _what_runs(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         [
             click.argument("recipe"),
@@ -50,7 +53,7 @@ def _what_runs(command):  # type: ignore[no-untyped-def]
 @click.option("--drop-transcripts", is_flag=True, help="Keep no answers of committed tasks.")
 @click.option("--accept-code-change", is_flag=True, help="Go on with steps begun by other code.")
 @AS_JSON
-def run(recipe: str, root: str, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
+def run(recipe: str, root: str, as_json: bool, **options: Any) -> None:
     """Run RECIPE until every task has committed; the same command goes on after any stop."""
     from pipelines.commands import run_recipe
 
@@ -72,7 +75,7 @@ def run(recipe: str, root: str, as_json: bool, **options) -> None:  # type: igno
     help="Accepted tokens wanted in all, as in 400e9.",
 )
 @AS_JSON
-def plan(recipe: str, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
+def plan(recipe: str, as_json: bool, **options: Any) -> None:
     """Tell what RECIPE would do and take; writes nothing."""
     from pipelines.commands import plan_recipe
 

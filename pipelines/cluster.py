@@ -37,8 +37,7 @@ def connect() -> None:
     )
 
 
-@ray.remote(num_cpus=CPU_SHARE, max_retries=0)
-def run_map(root: str, step: Step, slice_index: int) -> Commit:
+def _run_map(root: str, step: Step, slice_index: int) -> Commit:
     """Run a map task to its commit."""
     store = open_store(root)
     assert not isinstance(step.work, Generate)
@@ -47,8 +46,7 @@ def run_map(root: str, step: Step, slice_index: int) -> Commit:
     return commit_outcome(store, step.address, slice_index, outcome)
 
 
-@ray.remote(num_cpus=CPU_SHARE, max_restarts=0, max_task_retries=0, max_concurrency=1024)
-class GenerateWorker:
+class _GenerateWorker:
     """A `Worker` as a Ray actor."""
 
     def __init__(self, config: WorkerConfig) -> None:
@@ -83,3 +81,9 @@ class GenerateWorker:
                 await worker.start()
                 self._worker = worker
             return self._worker
+
+
+run_map: Any = ray.remote(num_cpus=CPU_SHARE, max_retries=0)(_run_map)
+GenerateWorker: Any = ray.remote(
+    num_cpus=CPU_SHARE, max_restarts=0, max_task_retries=0, max_concurrency=1024
+)(_GenerateWorker)

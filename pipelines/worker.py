@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from infra.sandbox.bubblewrap import Sandbox
 from infra.teacher.models import Endpoint
-from infra.teacher.pool import PoolSnapshot, TeacherPool
+from infra.teacher.pool import TeacherPool
+from infra.teacher.snapshot import PoolSnapshot
 from manifests.store import open_store
 from pipelines.durable import Journal
 from pipelines.tries import Tries

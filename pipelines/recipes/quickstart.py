@@ -3,13 +3,12 @@
 import sysconfig
 from pathlib import Path
 
-from filters.catalog import STANDARD_GATES
-
 from generators.catalog import curator
 from generators.seeds.by_kind import ByKind
 from generators.seeds.sources import Format, Source, guess_format
 from manifests.records import Kind
 from pipelines.recipes.flow import Flow, Setting, flow
+from pipelines.recipes.gates import QUICK_GATES
 
 QUICK = (
     "rewrite_quick@1",
@@ -41,7 +40,7 @@ def quickstart(
         sources=[_prose(prose, licence), *_code(code, licence)],
         curator=ByKind(prose=curator("seeds_quick@1"), code=curator("seeds_quick@1")),
         generators=generators,
-        gates=STANDARD_GATES,
+        gates=QUICK_GATES,
         slice_bytes=256 * 1024,
         max_documents=documents,
     )

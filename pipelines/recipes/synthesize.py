@@ -1,13 +1,12 @@
 """The main recipe: a team's own documents through the whole catalog."""
 
-from filters.catalog import STANDARD_GATES
-
 from generators.catalog import GENERATORS, curator
 from generators.seeds.by_kind import ByKind
 from generators.seeds.sources import Format, Source, guess_format
 from manifests.errors import ConfigError
 from manifests.records import Kind
 from pipelines.recipes.flow import Flow, Setting, flow
+from pipelines.recipes.gates import STANDARD_GATES
 
 FULL = tuple(name for name in GENERATORS if "_quick@" not in name)
 

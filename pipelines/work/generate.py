@@ -10,15 +10,16 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, cast
 
 import pyarrow as pa
-from manifests.commits import Commit, InputShard, read_commit, task_id
 
-from generators.contract import Curator, Generator, Tools, attempt
+from generators.contract import Curator, Generator, Method, Tools, attempt
 from manifests import layout
+from manifests.commits import Commit, InputShard, read_commit, task_id
 from manifests.completions import Completion, Prompt
 from manifests.errors import ScriptoriumError
-from manifests.records import Call, Record, Reject, Rejection, Seed
+from manifests.records import Call, Record, Reject, Rejection, Seed, SeedDocument
 from manifests.segments import read_segments, write_segment
 from manifests.stats import TeacherUsage
 from manifests.store import Store
@@ -28,6 +29,7 @@ from pipelines.tokens import Tokenizer
 from pipelines.work.outcome import Outcome, commit_outcome, quarantined, read_input, reject
 from pipelines.worker import Worker
 
+Source = SeedDocument | Seed
 Made = tuple[str, Sequence[Seed | Record]] | Reject
 """What became of one item: its id and rows, or its reject."""
 
@@ -120,8 +122,8 @@ def _reusable(store: Store, task: GenerateTask) -> dict[str, Completion]:
 async def _all_items(
     task: GenerateTask, table: pa.Table, worker: Worker, completions: TaskCompletions
 ) -> list[Made]:
-    row_type = ROW_TYPES["seeddocument" if task.work.makes == "seed" else "seed"]
-    rows = await asyncio.to_thread(from_table, row_type, table)
+    row_type: type[Any] = SeedDocument if task.work.makes == "seed" else Seed
+    rows: list[Source] = await asyncio.to_thread(from_table, row_type, table)
     if task.alone:
         return [await _one_alone(task, row, worker, completions) for row in rows]
     running = [asyncio.ensure_future(_one(task, row, worker, completions)) for row in rows]
@@ -132,13 +134,16 @@ async def _all_items(
             item.cancel()
 
 
-async def _one(task: GenerateTask, row, worker: Worker, completions: TaskCompletions) -> Made:  # type: ignore[no-untyped-def]
+async def _one(
+    task: GenerateTask, row: Source, worker: Worker, completions: TaskCompletions
+) -> Made:
     async with worker.items:
         item = _Item(row.id, worker, completions)
         tools = Tools(complete=item.complete, execute=worker.sandbox)
         name = task.work.method.name
         try:
-            made = await attempt(task.work.method, row, tools)
+            method = cast(Method[Any, Any], task.work.method)
+            made: Sequence[Seed | Record] | Rejection = await attempt(method, row, tools)
         except ScriptoriumError:
             raise
         except Exception as error:  # a bug met this item: box the item, keep the evidence
@@ -153,7 +158,9 @@ async def _one(task: GenerateTask, row, worker: Worker, completions: TaskComplet
         return row.id, [replace(out, lineage=item.lineage) for out in unique.values()]
 
 
-async def _one_alone(task: GenerateTask, row, worker: Worker, completions: TaskCompletions) -> Made:  # type: ignore[no-untyped-def]
+async def _one_alone(
+    task: GenerateTask, row: Source, worker: Worker, completions: TaskCompletions
+) -> Made:
     deaths = await asyncio.to_thread(worker.tries.mark, task.step, task.slice, row.id)
     if deaths >= worker.tries.most:
         evidence = f"its worker died {worker.tries.most} times while it ran alone"
@@ -170,7 +177,8 @@ def _outcome(
     completions: TaskCompletions,
     store: Store,
 ) -> Outcome:
-    rows: list[Seed | Record] = []
+    row_type: type[Any] = ROW_TYPES[task.work.makes]
+    rows: list[Any] = []
     item_ids: list[str] = []
     rejects: list[Reject] = []
     for item in made:
@@ -183,7 +191,7 @@ def _outcome(
     used = (completions.used[key] for key in sorted(completions.used))
     return Outcome(
         row_type=task.work.makes,
-        table=to_table(rows, item_ids, ROW_TYPES[task.work.makes]),
+        table=to_table(rows, item_ids, row_type),
         rejects=rejects,
         inputs=(shard,),
         usage=TeacherUsage.of(used),
