@@ -84,11 +84,11 @@ class Group:
         replica.in_flight -= 1
         self.dispatch(replica)
 
-    def dispatch(self, replica: Replica) -> None:
-        """Give this replica's free slots to calls that wait."""
+    def dispatch(self, replica: Replica, steal: bool = True) -> None:
+        """Give this replica's free slots to calls that wait for it, then to those of others."""
         now = asyncio.get_running_loop().time()
         while not self.over_budget and replica.has_room(now):
-            waiter = self._next(replica)
+            waiter = self._own(replica) or (self._stolen(replica) if steal else None)
             if waiter is None:
                 return
             waiter.slot.set_result(replica.take())
@@ -161,8 +161,9 @@ class Group:
         for waiter in sorted(self._take_all(), key=lambda w: w.order):
             home = self._home(waiter.affinity, waiter.avoid)
             (self._parked if home is None else home.queue).append(waiter)
-        for replica in self.usable:
-            self.dispatch(replica)
+        for steal in (False, True):
+            for replica in self.usable:
+                self.dispatch(replica, steal)
 
     def _take_all(self) -> list[Waiter]:
         queues = [self._parked, *(r.queue for r in self.replicas)]
@@ -183,14 +184,21 @@ class Group:
         room = [r for r in self.replicas if r is not avoid and r.has_room(now)]
         return min(room, key=lambda r: r.load, default=None)
 
-    def _next(self, replica: Replica) -> Waiter | None:
-        longest = max(self.replicas, key=lambda r: len(r.queue))
-        for queue in (replica.queue, longest.queue):
-            while queue:
-                waiter = queue.popleft()
-                if not waiter.slot.done():
-                    return waiter
+    def _own(self, replica: Replica) -> Waiter | None:
+        while replica.queue:
+            waiter = replica.queue.popleft()
+            if not waiter.slot.done():
+                return waiter
         return None
+
+    def _stolen(self, replica: Replica) -> Waiter | None:
+        """The oldest of the longest queue that did not fail here before."""
+        queue = max(self.replicas, key=lambda r: len(r.queue)).queue
+        fit = (w for w in queue if w.avoid is not replica and not w.slot.done())
+        waiter = next(fit, None)
+        if waiter is not None:
+            queue.remove(waiter)
+        return waiter
 
     def _leave(self, waiter: Waiter) -> None:
         """A waiting call was cancelled, perhaps just as it got its slot."""

@@ -2,11 +2,13 @@
 
 The engine tells: it runs what fits and queues the rest. While its queue is empty and we are held
 by our limit, the limit grows: doubling at first, later by 1, 2, 3, ... a tick. When the queue is
-longer than wanted, the limit becomes our share of what runs plus a small standing queue, a target
-computed from what is there and not from the old limit, so that ticks do not add up. Errors and
-preemptions cut it by a factor. Latency says nothing here: long answers are not overload.
+longer than wanted for three ticks, the limit becomes our share of what runs plus a small standing
+queue, a target computed from what is there and not from the old limit, so that ticks do not add
+up. Errors and preemptions cut it by a factor. Latency says nothing here: long answers are not
+overload.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from infra.teacher.gauges import Gauges
@@ -25,6 +27,8 @@ class Limiter:
     _step: int = field(default=0, init=False)
     _cut_at: float = field(default=float("-inf"), init=False)
     _preemptions: float | None = field(default=None, init=False)
+    _seen: deque[Gauges] = field(default_factory=lambda: deque(maxlen=3), init=False)
+    """One scrape may fall between a batch that ended and the next that has not begun."""
 
     def __post_init__(self) -> None:
         self.restart()
@@ -33,6 +37,7 @@ class Limiter:
         """Begin again: the engine behind the endpoint is a new one."""
         self.limit = self.policy.initial
         self._slow_start, self._step, self._preemptions = True, 0, None
+        self._seen.clear()
 
     def overloaded(self, now: float) -> None:
         """429, 503 or a timeout; one burst cuts once."""
@@ -52,11 +57,15 @@ class Limiter:
         if before is not None and gauges.preemptions > before:
             self.overloaded(now)
             return
-        wanted = max(2, gauges.running // 10)
-        if gauges.waiting > wanted and in_flight:
+        self._seen.append(gauges)
+        running = max(seen.running for seen in self._seen)
+        wanted = max(2, running // 10)
+        if gauges.waiting > wanted:
             self._slow_start, self._step = False, 0
-            share = min(1.0, in_flight / (gauges.running + gauges.waiting))
-            self._set(min(self.limit, round((gauges.running + (1 + wanted) // 2) * share)))
+            lasting = len(self._seen) == 3 and min(s.waiting for s in self._seen) > wanted
+            if lasting and in_flight:
+                share = min(1.0, in_flight / (gauges.running + gauges.waiting))
+                self._set(min(self.limit, round((running + (1 + wanted) // 2) * share)))
         elif not bound:
             self._step = 0
         elif gauges.waiting >= 1:

@@ -39,6 +39,7 @@ class PoolPolicy:
     """Retries that are always allowed, so that small runs can retry."""
     backoff_base_seconds: float = 0.5
     backoff_cap_seconds: float = 30.0
+    """Of the waits before a retry, and before a next call to an endpoint that answered 429."""
     max_retry_after_seconds: float = 120.0
     max_malformed: int = 3
     max_attempts: int = 8

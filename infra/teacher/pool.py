@@ -174,6 +174,9 @@ class TeacherPool:
         _log.debug("%s: %s", replica.endpoint.url, fault)
         if fault.kind in _OVERLOAD:
             replica.limiter.overloaded(asyncio.get_running_loop().time())
+        if fault.kind is FaultKind.RATE_LIMITED:
+            replica.rate_limits += 1
+            group.hold(replica, self._backoff(replica.rate_limits))
         if fault.retry_after is not None:
             group.hold(replica, min(fault.retry_after, self._policy.max_retry_after_seconds))
         if fault.kind is FaultKind.WRONG_MODEL:
@@ -209,10 +212,14 @@ class TeacherPool:
                 group.set_over_budget(True)
                 self._spawn(self._prober.until_calm(group))
             return
-        longest = policy.backoff_base_seconds * 2.0 ** min(tries.retries, 16)
         with suppress(TimeoutError):
-            async with asyncio.timeout(random.uniform(0, min(longest, policy.backoff_cap_seconds))):
+            async with asyncio.timeout(self._backoff(tries.retries)):
                 await self._stopping.wait()
+
+    def _backoff(self, times: int) -> float:
+        """Exponential, with full jitter."""
+        longest = self._policy.backoff_base_seconds * 2.0 ** min(times, 16)
+        return random.uniform(0, min(longest, self._policy.backoff_cap_seconds))
 
     def snapshot(self) -> PoolSnapshot:
         """What the pool is doing now."""

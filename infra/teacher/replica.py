@@ -48,6 +48,8 @@ class Replica:
     in_flight: int = field(default=0, init=False)
     held_until: float = field(default=0.0, init=False)
     """No new call before this time (Retry-After), on the loop's clock."""
+    rate_limits: int = field(default=0, init=False)
+    """429s since it last answered."""
     cut_at: float = field(default=float("-inf"), init=False)
     """When its calls were cut last."""
     deadlines: set[asyncio.Timeout] = field(default_factory=set, init=False)
@@ -98,6 +100,7 @@ class Replica:
 
     def answered(self, usage: Usage, seconds: float) -> None:
         """Count a completion."""
+        self.rate_limits = 0
         self.calls += 1
         self.prompt_tokens += usage.prompt_tokens
         self.completion_tokens += usage.completion_tokens
