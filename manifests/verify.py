@@ -1,0 +1,390 @@
+"""Proof from the files alone that a step lost nothing, doubled nothing and was not changed.
+
+This reads the formats a second time, on purpose: it shares no code with what wrote the files (of
+this project it imports only errors and the comparing of ids), so that a bug there cannot hide
+itself here.
+"""
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.errors import ConfigError, ServiceError
+from manifests.id_keys import NO_KEYS, Keys, both, keys_of, listed, missing, repeated, shown, unique
+
+WORKERS = 8
+SHOWN = 3
+"""Names in one finding; the rest is a number."""
+
+Progress = Callable[[str, int, int], None]
+"""Told the step, how many of its commits are read, and how many it has."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One thing that is not as it must be."""
+
+    kind: str
+    """`lost`, `twice`, `corrupt` or `ledger`."""
+    where: str
+    what: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found in one step; the numbers are the sums of the ledgers."""
+
+    step: str
+    slices: int | None
+    """None when step.json does not say."""
+    committed: int = 0
+    planned: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    quarantined: int = 0
+    rows: int = 0
+    orphans: int = 0
+    """Objects that no commit names: harmless, left by a task that was killed or came second."""
+    inputs: list[str] = field(default_factory=list)
+    """Addresses of the steps that its tasks read."""
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many slices have committed as were planned."""
+        return self.committed == self.slices
+
+    def lines(self) -> list[str]:
+        """The findings, then a summary, for a person."""
+        slices = "?" if self.slices is None else self.slices
+        summary = (
+            f"{self.step}: {'complete' if self.complete else 'partial'}, {self.committed} of"
+            f" {slices} slices; {self.planned} planned = {self.accepted} accepted +"
+            f" {self.rejected} rejected + {self.quarantined} quarantined; {self.rows} rows;"
+            f" {self.orphans} orphans"
+        )
+        found = [f"{f.kind}: {self.step}: {f.where}: {f.what}" for f in self.findings]
+        return [*found, summary]
+
+
+@dataclass(slots=True)
+class _Task:
+    """A commit file, as far as it can be believed, and the ids of its rows."""
+
+    name: str
+    commit: dict[str, Any] | None = None
+    slice_index: int | None = None
+    ids: Keys = field(default_factory=lambda: NO_KEYS)
+    findings: list[Finding] = field(default_factory=list)
+
+    def found(self, kind: str, what: str) -> None:
+        self.findings.append(Finding(kind, f"task {self.name}", what))
+
+
+class Verifier:
+    """Reads the steps below a root (a path or any fsspec URL); writes nothing.
+
+    Raises:
+        ConfigError: The root cannot be opened.
+    """
+
+    def __init__(self, root: str) -> None:
+        try:
+            self._files, path = fsspec.core.url_to_fs(root, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise ConfigError(f"cannot open the root {root}: {error}") from error
+        self._root = path.rstrip("/")
+
+    def resolve(self, text: str) -> str:
+        """The step that `text` means: an address; `steps/` may be left out, its end cut off.
+
+        Raises:
+            ConfigError: It means none or several; the message lists them.
+        """
+        name, _, start = text.strip("/").removeprefix("steps/").partition("/")
+        known = [f"steps/{n}/{f}" for n in self._names("steps") for f in self._names(f"steps/{n}")]
+        hits = [step for step in known if step.startswith(f"steps/{name}/{start}")]
+        if len(hits) == 1:
+            return hits[0]
+        problem = f"{len(hits)} steps fit" if hits else "there is no step"
+        listed = ", ".join(hits or known) or "none"
+        raise ConfigError(f"{problem} {text!r} below {self._root}; steps: {listed}")
+
+    def verify_all(
+        self, step: str, *, complete: bool, progress: Progress | None = None
+    ) -> Iterator[Report]:
+        """The step's report, then those of the steps it read, and so on."""
+        waiting = {step: None}
+        done: set[str] = set()
+        while waiting:
+            address, _ = waiting.popitem()
+            done.add(address)
+            report = self.verify(address, complete=complete, progress=progress)
+            yield report
+            waiting |= dict.fromkeys(i for i in report.inputs if i not in done)
+
+    def verify(self, step: str, *, complete: bool, progress: Progress | None = None) -> Report:
+        """Everything that can be found in the step at this address."""
+        report = Report(step=step, slices=self._slices(step))
+        if report.slices is None:
+            report.findings.append(Finding("corrupt", "step.json", "says no number of slices"))
+        names = sorted(self._names(f"{step}/commits"))
+        tasks = []
+        with ThreadPoolExecutor(WORKERS) as workers:
+            for task in workers.map(lambda name: self._check_commit(step, name), names):
+                tasks.append(task)
+                if progress:
+                    progress(step, len(tasks), len(names))
+        _sum_up(report, tasks)
+        report.findings += _slices_twice_or_missing(report, tasks, complete)
+        report.findings += _rows_twice(tasks)
+        report.findings += self._inputs_twice_or_unread(report, tasks)
+        report.orphans = self._orphans(step, tasks)
+        report.findings.sort()
+        return report
+
+    def _check_commit(self, step: str, file: str) -> _Task:
+        task = _Task(file.removesuffix(".json"))
+        commit = self._commit(f"{step}/commits/{file}")
+        if commit is None:
+            task.found("corrupt", "not a commit")
+            return task
+        task.slice_index = commit["slice_index"]
+        named = _task_id(step, commit["slice_index"])
+        if file != f"{named}.json" or (commit["step"], commit["task"]) != (step, named):
+            of = f"task {commit['task']}, slice {commit['slice_index']} of {commit['step']}"
+            task.found("corrupt", f"the file's name does not fit its content, {of}")
+            return task
+        task.commit = commit
+        data = self._columns(task, f"{step}/data", commit["data"], ["item_id", "id"])
+        rejects = self._columns(task, f"{step}/rejects", commit["rejects"], ["item_id", "reason"])
+        if data is not None and rejects is not None:
+            task.ids = keys_of(data["id"])
+            self._check_items(task, commit, data["item_id"], rejects)
+        return task
+
+    def _check_items(
+        self, task: _Task, commit: dict[str, Any], data: pa.ChunkedArray, rejects: pa.Table
+    ) -> None:
+        """Do the rows bear out the ledger, and the inputs the items?"""
+        ledger, refused = commit["ledger"], keys_of(rejects["item_id"])
+        accepted = unique(keys_of(data))
+        reasons = Counter(rejects["reason"].to_pylist())
+        counted = {
+            "accepted": len(accepted),
+            "quarantined": reasons.pop("poison", 0),
+            "rejected": dict(sorted(reasons.items())),
+            "rows": len(data),
+        }
+        counted["planned"] = len(accepted) + len(refused)
+        for name, count in counted.items():
+            if ledger[name] != count:
+                task.found("ledger", f"{name}: {ledger[name]} committed, {count} in the rows")
+        if (
+            sum(ledger["rejected"].values()) + ledger["accepted"] + ledger["quarantined"]
+            != (ledger["planned"])
+        ):
+            task.found("ledger", "planned is not accepted + rejected + quarantined")
+        if len(again := repeated(refused)):
+            task.found("twice", f"refused more than once: {shown(again, SHOWN)}")
+        if len(again := both(accepted, refused)):
+            task.found("twice", f"both accepted and refused: {shown(again, SHOWN)}")
+        if commit["inputs"]:
+            self._check_inputs(task, commit["inputs"], np.concatenate([accepted, refused]))
+
+    def _check_inputs(self, task: _Task, inputs: list[dict[str, Any]], items: Keys) -> None:
+        """Is every row of the shards that the task read one of its items, and the reverse?"""
+        wanted = []
+        for shard in inputs:
+            try:
+                committed = _parse(
+                    self._get(f"{shard['step']}/commits/{shard['task']}.json") or b""
+                )
+                if committed["data"]["sha256"] != shard["sha256"]:
+                    task.found("corrupt", f"read other bytes than {shard['task']} committed")
+            except (ValueError, TypeError, LookupError, AttributeError):
+                task.found("lost", f"no commit {shard['task']} in {shard['step']}, which it read")
+            table = self._columns(task, f"{shard['step']}/data", shard, ["id"])
+            if table is None:
+                return
+            wanted.append(keys_of(table["id"]))
+        planned = np.concatenate(wanted)
+        if len(lost := missing(planned, items)):
+            task.found("lost", f"neither accepted nor refused: {shown(lost, SHOWN)}")
+        if len(extra := missing(items, planned)):
+            task.found("ledger", f"items that its inputs do not have: {shown(extra, SHOWN)}")
+
+    def _columns(
+        self, task: _Task, folder: str, shard: dict[str, Any], names: list[str]
+    ) -> pa.Table | None:
+        """Some columns of a shard; every page is read, and must be what was committed."""
+        key = f"{folder}/{shard['sha256']}.parquet"
+        data = self._get(key)
+        if data is None:
+            task.found("lost", f"no object {key}")
+        elif len(data) != shard.get("bytes", len(data)):
+            task.found("corrupt", f"{key} has {len(data)} bytes, committed {shard['bytes']}")
+        elif hashlib.sha256(data).hexdigest() != shard["sha256"]:
+            task.found("corrupt", f"the bytes of {key} are not those of its sha256")
+        else:
+            try:
+                table = _read_parquet(data, names)
+            except (pa.ArrowException, OSError, LookupError, ValueError) as error:
+                task.found("corrupt", f"{key}: {(str(error) or repr(error)).splitlines()[0]}")
+                return None
+            if table.num_rows != shard["rows"]:
+                task.found("ledger", f"{key}: {table.num_rows} rows, committed {shard['rows']}")
+            return table
+        return None
+
+    def _inputs_twice_or_unread(self, report: Report, tasks: Sequence[_Task]) -> list[Finding]:
+        shards = (shard for task in tasks if task.commit for shard in task.commit["inputs"])
+        reads = Counter((shard["step"], shard["task"]) for shard in shards)
+        findings = [
+            Finding("twice", f"input {step}", f"task {task} was read by {times} tasks")
+            for (step, task), times in reads.items()
+            if times > 1
+        ]
+        report.inputs = sorted({step for step, _ in reads})
+        for step in report.inputs if report.complete else ():
+            names = (name.removesuffix(".json") for name in self._names(f"{step}/commits"))
+            if unread := sorted(name for name in names if (step, name) not in reads):
+                findings.append(
+                    Finding("lost", f"input {step}", f"not read: {listed(unread, SHOWN)}")
+                )
+        return findings
+
+    def _orphans(self, step: str, tasks: Sequence[_Task]) -> int:
+        count = 0
+        for part in ("data", "rejects"):
+            named = {f"{task.commit[part]['sha256']}.parquet" for task in tasks if task.commit}
+            count += len(set(self._names(f"{step}/{part}")) - named)
+        return count
+
+    def _slices(self, step: str) -> int | None:
+        try:
+            slices = json.loads(self._get(f"{step}/step.json") or b"")["slices"]
+        except (ValueError, TypeError, LookupError):
+            return None
+        return slices if type(slices) is int and slices >= 0 else None
+
+    def _commit(self, key: str) -> dict[str, Any] | None:
+        """A commit, None when there is none that can be read."""
+        try:
+            return _parse(self._get(key) or b"")
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return None
+
+    def _get(self, key: str) -> bytes | None:
+        """An object's bytes, None when there is none."""
+        try:
+            data: bytes = self._files.cat_file(f"{self._root}/{key}")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise ServiceError(f"cannot read {key} below {self._root}: {error}") from error
+        return data
+
+    def _names(self, folder: str) -> list[str]:
+        """Names in a folder; none when there is no such folder."""
+        try:
+            paths = self._files.ls(f"{self._root}/{folder}", detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise ServiceError(f"cannot list {folder} below {self._root}: {error}") from error
+        names = (path.rstrip("/").rpartition("/")[2] for path in paths)
+        return [name for name in names if name and not name.startswith(".")]
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    """A commit that has every field that is looked at; else some kind of exception."""
+    commit: dict[str, Any] = json.loads(data)
+    ledger, inputs = commit["ledger"], commit["inputs"]
+    shards = [commit["data"], commit["rejects"], *inputs]
+    texts = [commit["task"], commit["step"], *(shard["sha256"] for shard in shards)]
+    texts += [text for shard in inputs for text in (shard["step"], shard["task"])]
+    counts = [commit["slice_index"], *(shard["rows"] for shard in shards)]
+    counts += [commit["data"]["bytes"], commit["rejects"]["bytes"], *ledger["rejected"].values()]
+    counts += [ledger[name] for name in ("planned", "accepted", "quarantined", "rows")]
+    if not all(type(text) is str for text in texts):
+        raise TypeError("a name that is no text")
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise TypeError("a count that is no whole number")
+    return commit
+
+
+def _task_id(step: str, slice_index: int) -> str:
+    parts = [part.encode() for part in ("task", step, str(slice_index))]
+    framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    return hashlib.sha256(framed).hexdigest()[:32]
+
+
+def _read_parquet(data: bytes, names: list[str]) -> pa.Table:
+    """These columns; all the others are read too, a row group at a time, for their checksums."""
+    file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
+    groups = (file.read_row_group(i).select(names) for i in range(file.num_row_groups))
+    table = pa.concat_tables([file.schema_arrow.empty_table().select(names), *groups])
+    if not all(
+        pa.types.is_string(column.type) and not column.null_count for column in table.columns
+    ):
+        raise ValueError(f"not all of {', '.join(names)} are texts in every row")
+    return table
+
+
+def _sum_up(report: Report, tasks: Iterable[_Task]) -> None:
+    for task in tasks:
+        report.findings += task.findings
+        if task.commit:
+            ledger = task.commit["ledger"]
+            report.committed += 1
+            report.planned += ledger["planned"]
+            report.accepted += ledger["accepted"]
+            report.rejected += sum(ledger["rejected"].values())
+            report.quarantined += ledger["quarantined"]
+            report.rows += ledger["rows"]
+
+
+def _slices_twice_or_missing(
+    report: Report, tasks: Sequence[_Task], complete: bool
+) -> list[Finding]:
+    seen = Counter(task.slice_index for task in tasks if task.slice_index is not None)
+    findings = [
+        Finding("twice", f"slice {slice_index}", f"{times} commit files claim it")
+        for slice_index, times in seen.items()
+        if times > 1
+    ]
+    if report.slices is not None:
+        if beyond := sorted(i for i in seen if i >= report.slices):
+            what = f"not planned, of {report.slices}: {listed(beyond, SHOWN)}"
+            findings.append(Finding("ledger", "slices", what))
+        good = {task.slice_index for task in tasks if task.commit}
+        missing = [i for i in range(report.slices) if i not in good]
+        if complete and missing:
+            what = f"not committed, of {report.slices}: {listed(missing, SHOWN)}"
+            findings.append(Finding("lost", "slices", what))
+    return findings
+
+
+def _rows_twice(tasks: Sequence[_Task]) -> list[Finding]:
+    if not tasks:
+        return []
+    findings = []
+    again = repeated(np.concatenate([task.ids for task in tasks]))
+    for key in again[:SHOWN]:
+        owners = [task.name for task in tasks if (task.ids == key).all(axis=1).any()]
+        what = f"the id of several rows; tasks: {listed(owners, SHOWN)}"
+        findings.append(Finding("twice", f"row {shown(key[None], 1)}", what))
+    if len(again) > SHOWN:
+        findings.append(Finding("twice", "rows", f"{len(again) - SHOWN} more ids of several rows"))
+    return findings
