@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from manifests.records import Reason
 
-_BATCH_BYTES = 4 << 20
+_BATCH_BYTES = 1 << 19
 """Text of one batch: large enough for NumPy, small enough that its arrays stay near the cache."""
 
 

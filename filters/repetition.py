@@ -18,17 +18,13 @@ from filters.texts import Floats, Ints, Spans, Texts, share, texts
 from manifests.records import Reason
 
 
-def _newlines(read: Texts) -> Spans:
-    return read.runs(read.chars == ord("\n"))
-
-
 def _lines(read: Texts) -> Spans:
-    return read.between(_newlines(read), read.bounds[:-1], read.bounds[1:])
+    return read.between(read.newlines, read.bounds[:-1], read.bounds[1:])
 
 
 def _paragraphs(read: Texts) -> Spans:
     first, last = read.trimmed
-    runs = _newlines(read)
+    runs = read.newlines
     cut = (runs.length > 1) & (runs.start > first[runs.row]) & (runs.end < last[runs.row])
     return read.between(Spans(runs.start[cut], runs.end[cut], runs.row[cut]), first, last)
 

@@ -13,26 +13,20 @@ import numpy as np
 import pyarrow as pa
 
 from filters.contract import Gate
-from filters.texts import ALPHA, SPACE, SYMBOL, Flags, Floats, Hashes, Texts, share, texts
+from filters.texts import ALPHA, SPACE, Floats, Hashes, Texts, share, texts
 from manifests.records import Reason
 
 _STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 _ELLIPSIS = ord("…")
 
 
-def _real(read: Texts) -> Flags:
-    """Words that hold more than symbols."""
-    words = read.words
-    return read.count((read.classes & SYMBOL) != 0, words) < words.length
-
-
 def _words(read: Texts) -> Floats:
-    return read.per_row(read.words.row[_real(read)])
+    return read.per_row(read.words.row[read.real])
 
 
 def _word_length(read: Texts) -> Floats:
-    real = _real(read)
-    return share(read.per_row(read.words.row[real], read.words.length[real]), _words(read))
+    lengths = read.per_row(read.words.row[read.real], read.words.length[read.real])
+    return share(lengths, _words(read))
 
 
 def _per_word(read: Texts, counts: Floats) -> Floats:

@@ -9,7 +9,7 @@ import sys
 import threading
 import unicodedata
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -115,9 +115,19 @@ class Texts:
         return self.runs((self.classes & SPACE) == 0)
 
     @cached_property
+    def real(self) -> Flags:
+        """Which words hold more than symbols."""
+        return self.count((self.classes & SYMBOL) != 0, self.words) < self.words.length
+
+    @cached_property
     def word_hashes(self) -> Hashes:
         """A hash of every word."""
         return self.hashes(self.words)
+
+    @cached_property
+    def newlines(self) -> Spans:
+        """Runs of newlines."""
+        return self.runs(self.chars == ord("\n"))
 
     @cached_property
     def lines(self) -> Spans:
@@ -165,6 +175,11 @@ class Texts:
 
 
 def _powers(base: int, count: int) -> Hashes:
+    return _all_powers(base, 1 << count.bit_length())[:count]
+
+
+@lru_cache(maxsize=4)
+def _all_powers(base: int, count: int) -> Hashes:
     powers = np.full(count, base, dtype=np.uint64)
     powers[:1] = 1
     return np.cumprod(powers)
