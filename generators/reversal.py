@@ -44,7 +44,7 @@ class Instruction(BaseModel):
 
 
 class ShortInstruction(BaseModel):
-    """The same, for a very small teacher: bounded texts."""
+    """The same, for a very small teacher: texts of one bounded line."""
 
     inputs: Annotated[str, Field(min_length=4, max_length=160)]
     outputs: Annotated[str, Field(min_length=4, max_length=160)]

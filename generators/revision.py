@@ -269,7 +269,9 @@ REVISIONS: tuple[SelfRevision, ...] = (
         form=Form.SHORT,
         draft=prompt_text("revision_quick"),
         again=prompt_text("revision_again"),
-        reviewers=replace(_REVIEWERS, decoding=Decoding(temperature=0.0, max_tokens=300)),
+        reviewers=replace(
+            _REVIEWERS, decoding=Decoding(temperature=0.0, max_tokens=300), advice_chars=160
+        ),
         decoding=Decoding(temperature=0.7, top_p=0.9, max_tokens=400),
         rubric=(("accuracy", "the answer agrees with the passage"),),
         target=3,

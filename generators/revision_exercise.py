@@ -12,7 +12,7 @@ from enum import StrEnum
 from statistics import mean
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from generators.contract import Declined
 from generators.talk import check_clean
@@ -41,7 +41,16 @@ _COMMON_WORDS = """
 """
 _COMMON = frozenset(_COMMON_WORDS.split())
 
-Text = Annotated[str, Field(min_length=1)]
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_said)]
+"""Checked here and not in the schema: a grammar for a bounded string lets no escape through, so
+neither a line break nor a quotation mark could be written (seen in xgrammar 0.2.8)."""
 
 
 class Choice(BaseModel):
@@ -73,7 +82,7 @@ class Claim(BaseModel):
 
 
 class Short(BaseModel):
-    """An open draft that a very small teacher finishes: no plan, and bounded texts."""
+    """An open draft that a very small teacher finishes: no plan, and texts of one bounded line."""
 
     question: Annotated[str, Field(min_length=8, max_length=200)]
     reasoning: Annotated[str, Field(min_length=8, max_length=400)]

@@ -7,7 +7,7 @@ maps the role `critic` to one; the solver never sees the reasoning that it has t
 import string
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, create_model
 
@@ -75,6 +75,8 @@ class Reviewers:
     solve: PromptText
     same: PromptText
     decoding: Decoding
+    advice_chars: int = 0
+    """Most characters of one piece of advice, which is then one line; 0 is no bound."""
 
     async def marks(
         self, rubric: tuple[tuple[str, str], ...], passage: str, exercise: Exercise, tools: Tools
@@ -83,8 +85,9 @@ class Reviewers:
         items = "\n".join(f"- {name}: {meaning}" for name, meaning in rubric)
         asked = self.critique.messages(passage=passage, exercise=exercise.solved, rubric=items)
         names = tuple(name for name, _ in rubric)
-        answer = await ask_json(tools, _marks(names), asked, self.decoding, role="critic")
-        marked = {name: Mark.model_validate(getattr(answer, name)) for name in names}
+        schema = _marks(names, self.advice_chars)
+        answer = await ask_json(tools, schema, asked, self.decoding, role="critic")
+        marked: dict[str, Mark] = {name: getattr(answer, name) for name in names}
         return Critique(
             scores={name: mark.score for name, mark in marked.items()},
             advice={name: mark.advice.strip() for name, mark in marked.items()},
@@ -122,9 +125,13 @@ class Reviewers:
 
 
 @cache
-def _marks(items: tuple[str, ...]) -> type[BaseModel]:
+def _marks(items: tuple[str, ...], advice_chars: int) -> type[BaseModel]:
     """An answer with one `Mark` for each of `items`, all of them required."""
-    fields: dict[str, tuple[type[Mark], object]] = dict.fromkeys(items, (Mark, ...))
+    mark: type[Mark] = Mark
+    if advice_chars:
+        bounded = Annotated[str, Field(max_length=advice_chars)]
+        mark = create_model("BoundedMark", __base__=Mark, advice=(bounded, ...))
+    fields = dict.fromkeys(items, (mark, ...))
     return create_model("Marks", **fields)  # type: ignore[call-overload, no-any-return]
 
 

@@ -358,6 +358,21 @@ def test_code_seeds_are_unsuited() -> None:
     assert asked.asked == []
 
 
+def test_texts_are_bounded_in_the_schema_only_for_the_smallest_teacher() -> None:
+    def bounds(method: SelfRevision, draft: dict[str, object]) -> bool:
+        asked = teacher([draft], lambda prompt, n: marks(prompt, 5))
+        run(method, asked)
+        return any("Length" in (prompt.schema or "") for prompt in asked.asked)
+
+    assert not bounds(READING, GOOD)
+    assert bounds(QUICK, {k: OPEN_GOOD[k] for k in ("question", "reasoning", "solution")})
+
+
+def test_an_empty_text_breaks_the_contract() -> None:
+    asked = teacher([{**GOOD, "reasoning": "  "}], lambda prompt, n: marks(prompt, 5))
+    assert refused(run(READING, asked)).reason is Reason.SCHEMA
+
+
 @pytest.mark.parametrize("method", REVISIONS, ids=lambda method: method.name)
 def test_every_flavour_survives_a_pickle_with_its_identity(method: SelfRevision) -> None:
     copy = pickle.loads(pickle.dumps(method))  # noqa: S301
