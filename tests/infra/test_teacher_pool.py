@@ -622,20 +622,24 @@ def test_the_limit_grows_with_the_engine_until_it_queues_and_then_keeps_a_small_
             return await fine(server, body)
 
         async with Server(serve) as server:
-            server.metrics = lambda: (
-                f"vllm:num_requests_running {running}\n"
-                f"vllm:num_requests_waiting {server.in_flight - running}\n"
-                f"vllm:generation_tokens_total {made}\n"
-            )
+            queued: list[int] = []
+
+            def metrics() -> str:
+                queued.append(server.in_flight - running)
+                return (
+                    f"vllm:num_requests_running {running}\n"
+                    f"vllm:num_requests_waiting {queued[-1]}\n"
+                    f"vllm:generation_tokens_total {made}\n"
+                )
+
+            server.metrics = metrics
             async with await opened(server) as pool:
                 calls = [
                     asyncio.create_task(pool.complete(prompt(f"{i}"), affinity=str(i)))
                     for i in range(4000)
                 ]
-                await until(lambda: server.peak >= slots)
-                await asyncio.sleep(0.3)
-                limit = pool.snapshot().endpoints[0].limit
-                assert slots < limit <= slots * 1.5
+                await until(lambda: max(queued, default=0) > 0)
+                await until(lambda: slots < pool.snapshot().endpoints[0].limit <= slots * 1.5)
                 for call in calls:
                     call.cancel()
 
