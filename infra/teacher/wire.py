@@ -105,7 +105,9 @@ def read_reply(reply: Reply, endpoint: Endpoint) -> Completion:
         raise _malformed(f"content is {type(content).__name__}")
     if finish is None or finish == "abort":
         raise _malformed(f"finish_reason is {finish!r}: the answer was broken off")
-    if not endpoint.hosted and isinstance(model, str) and model != endpoint.served_name:
+    # An engine asked by an alias may answer as its first name, which is the model alone.
+    known = (endpoint.served_name, endpoint.teacher.model)
+    if not endpoint.hosted and isinstance(model, str) and model not in known:
         raise Fault(FaultKind.WRONG_MODEL, f"answered as {model:.80}")
     return Completion(
         text=_clean(content or ""),
