@@ -22,6 +22,8 @@ CPU_SHARE = 0.5
 def connect() -> None:
     """Join the cluster that `RAY_ADDRESS` names (a submitted job's own), or start a local one."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # When one task stops the run, what the others then say is noise.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     if ray.is_initialized():
         return
     if os.environ.get("RAY_ADDRESS"):

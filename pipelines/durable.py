@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from manifests.completions import Completion
 from manifests.errors import StoreFull
@@ -153,10 +154,15 @@ class TaskCompletions:
             if flight is None:
                 flight = asyncio.ensure_future(self._fetch(key, ask))
                 self._flights[key] = flight
-                flight.add_done_callback(lambda done: self._flights.pop(key, None))
+                flight.add_done_callback(partial(self._landed, key))
             completion = await asyncio.shield(flight)
         self.used[key] = (role, completion)
         return completion
+
+    def _landed(self, key: str, flight: asyncio.Future[Completion]) -> None:
+        del self._flights[key]
+        if not flight.cancelled():
+            flight.exception()  # whoever waits raises it; asyncio need not report it again
 
     async def _fetch(self, key: str, ask: Ask) -> Completion:
         completion = self._reusable.get(key) or await ask()

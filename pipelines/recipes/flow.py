@@ -4,13 +4,14 @@ documents -> seeds -> one step a generator -> its screened records
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from filters.contract import Gate
 from generators.catalog import generator
 from generators.contract import Curator
 from generators.seeds.inventory import take_inventory
-from generators.seeds.sources import Source
+from generators.seeds.sources import Format, Source
 from manifests.fingerprint import sha256
 from pipelines.step import Step
 from pipelines.tokens import Tokenizer
@@ -53,6 +54,7 @@ def flow(
         ConfigError: A source is empty or unreadable, or a generator is not in the catalog.
     """
     chosen = [generator(name) for name in generators]
+    sources = [_anywhere(source) for source in sources]
     inventory = take_inventory(sources)
     data = inventory.to_json()
     read = ReadDocuments(
@@ -76,3 +78,10 @@ def flow(
         screen = Screen(gates=tuple(gates), tokenizer=setting.tokenizer.name)
         ends.append(Step(name=f"{name}_screened", version=1, work=screen, inputs=(records,)))
     return Flow(ends=tuple(ends), slices=len(inventory.slices(slice_bytes)), inventory=data)
+
+
+def _anywhere(source: Source) -> Source:
+    """With a local path made absolute: workers do not run where the command was given."""
+    if "://" in source.url or source.format is Format.TOPICS:
+        return source
+    return replace(source, url=str(Path(source.url).absolute()))

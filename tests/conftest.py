@@ -73,6 +73,11 @@ def moto_endpoint() -> Iterator[str]:
     yield from _serve_moto({})
 
 
+@pytest.fixture(scope="session")
+def moto_credentials() -> dict[str, str]:
+    return CREDENTIALS
+
+
 @pytest.fixture
 def s3_environment(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """AWS's environment variables set for the moto server; gives its endpoint."""

@@ -1,0 +1,164 @@
+"""One Ray cluster for the whole test run, with token auth on, and drivers started as people do."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+WORKER = "ray::_GenerateWorker"
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@dataclass
+class Cluster:
+    """A Ray head and the environment that its drivers need."""
+
+    environment: dict[str, str]
+    dashboard: str
+    drivers: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def pipelines(self, *arguments: str) -> subprocess.Popen[str]:
+        """`python -m pipelines ...` as a process."""
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "pipelines", *arguments],
+            cwd=REPOSITORY,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.drivers.append(driver)
+        return driver
+
+    def finished(self, driver: subprocess.Popen[str], seconds: float = 240) -> str:
+        """What a driver printed, once it ended well."""
+        out, err = driver.communicate(timeout=seconds)
+        assert driver.returncode == 0, f"exit {driver.returncode}\n{out}\n{err}"
+        return out
+
+    def kill_worker(self) -> bool:
+        """SIGKILL one generate worker, if there is one."""
+        for process in psutil.process_iter(["cmdline"]):
+            if " ".join(process.info["cmdline"] or []).startswith(WORKER):
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGKILL)
+                    return True
+        return False
+
+    def wait_until(self, true: Callable[[], bool], what: str) -> None:
+        wait_until(true, what)
+
+    def verified(self, step: str, root: str) -> dict[str, object]:
+        """What the independent verifier finds about a complete step and all before it."""
+        command = [sys.executable, "-m", "manifests", "verify", step, "--root", root]
+        done = subprocess.run(
+            [*command, "--inputs", "--complete", "--json"],
+            cwd=REPOSITORY,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: dict[str, object] = json.loads(done.stdout)
+        return found
+
+
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"waited {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, moto_endpoint: str, moto_credentials: dict[str, str]
+) -> Iterator[Cluster]:
+    home = tmp_path_factory.mktemp("ray")
+    token = home / "token"
+    token.write_text(secrets.token_hex(32))
+    token.chmod(0o600)
+    gcs, dashboard = free_port(), free_port()
+    environment = {
+        **os.environ,
+        **moto_credentials,
+        "AWS_ENDPOINT_URL": moto_endpoint,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(REPOSITORY),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+    command = ["ray", "start", "--head", "--block", f"--port={gcs}", "--num-cpus=4"]
+    command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1"]
+    command += [f"--dashboard-port={dashboard}", "--disable-usage-stats"]
+    command += [f"--ray-client-server-port={free_port()}"]
+    log = (home / "head.log").open("w")
+    head = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{dashboard}"
+    try:
+        wait_until(lambda: _answers(address), f"the Ray dashboard, see {home}/head.log")
+        environment["RAY_ADDRESS"] = f"127.0.0.1:{gcs}"
+        yield Cluster(environment=environment, dashboard=address)
+    finally:
+        head.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            head.wait(30)
+        head.kill()
+        log.close()
+
+
+def _answers(address: str) -> bool:
+    with suppress(OSError), urllib.request.urlopen(f"{address}/api/version", timeout=2):
+        return True
+    with suppress(OSError):
+        request = urllib.request.Request(address)
+        with urllib.request.urlopen(request, timeout=2):
+            return True
+    return False
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    """Six JSONL files of six documents each, every one of them different prose."""
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for file in range(6):
+        lines = [json.dumps({"text": prose(file, number)}) for number in range(6)]
+        (folder / f"{file}.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def prose(file: int, number: int) -> str:
+    """A few paragraphs about something that only this document is about."""
+    things = ("harbour", "orchard", "foundry", "archive", "meadow", "quarry")
+    where, what = things[file], things[number]
+    year = 1801 + 17 * file + number
+    return "\n\n".join(
+        f"The {where} of Saint {what.title()} was measured in {year + part}. Its keepers wrote that "
+        f"{40 + 3 * part + number} carts a day passed the {what}, because the old road had been "
+        f"flooded twice, and therefore every cart paid {5 + part} pence. When the {where} was "
+        f"closed for repair, trade moved to the {what}, so prices there rose by {10 + part} "
+        "percent within one season, and the council decided to build a second gate."
+        for part in range(4)
+    )
