@@ -13,6 +13,8 @@ from generators.numbers import Number, numbers, spelled_numbers
 
 _CODE = re.compile(r"`([^`\n]{1,60})`")
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n|[\"\u201c\u201e\u00ab]")
+_WRAP = re.compile(r"(?<=[^\n]{50})(?<![.!?:;|])\n(?=[^\s#|>*+-])")
+"""A line end inside a hard-wrapped paragraph, which may divide a name."""
 _TOKEN = re.compile(r"\w(?:[\w.&'\u2019-]*\w)?|[^\w\s]")
 _WORD = re.compile(r"\w+")
 _LINK_WORDS = "of the de la le du des van von der den di da del bin al and"
@@ -60,7 +62,7 @@ def kept(source: str, text: str, lang: str) -> Kept:
 def entities(text: str, lang: str) -> set[str]:
     """The names in `text` as written there; code keeps its backticks."""
     found = {f"`{code}`" for code in _CODE.findall(text)}
-    prose = _CODE.sub(" ", text)
+    prose = _WRAP.sub(" ", _CODE.sub(" ", text))
     common = {word for word in _WORD.findall(prose) if word.islower()}
     for sentence in _SENTENCE.split(prose):
         tokens = _TOKEN.findall(sentence)

@@ -201,6 +201,7 @@ _CODE = CurationTexts(
     tags=prompt_text("seed_tags"),
     chain=prompt_text("seed_chain"),
 )
+# A small teacher that loops writes a token a character: 400 still hold the longest critique.
 _SCORING = Decoding(temperature=0.2, top_p=0.9, max_tokens=400)
 _TAGGING = Decoding(temperature=0.2, top_p=0.9, max_tokens=400)
 _CHAINING = Decoding(temperature=0.2, top_p=0.9, max_tokens=1400)
@@ -247,9 +248,9 @@ QUICK = SeedCurator(
     name="seeds_quick@1",
     kinds=(Kind.PROSE, Kind.CODE),
     texts=_PROSE,
-    scoring=replace(_SCORING, max_tokens=200),
-    tagging=replace(_TAGGING, max_tokens=200),
-    chaining=replace(_CHAINING, max_tokens=900),
+    scoring=_SCORING,
+    tagging=_TAGGING,
+    chaining=_CHAINING,
     page_words=250,
     min_page_edu=0,
     min_words=25,

@@ -80,6 +80,10 @@ def test_nothing_to_keep_is_all_kept() -> None:
         ("Call `open_file(path)` and wait.", {"`open_file(path)`"}),
         ("# The Long Road to Rome\n\nIt was long.", set()),
         ("We went to Paris, London and Rome.", {"Paris", "London and Rome"}),
+        (
+            "The licence was written long ago for the people of the Free\nSoftware Foundation.",
+            {"Free Software Foundation"},
+        ),
         ("Sailors fear it. The old Sailors say so, and sailors know.", set()),
     ],
 )
