@@ -5,12 +5,12 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from manifests.errors import ConfigError, ScriptoriumError
+from manifests.exits import run
 
 
 @click.group()
@@ -19,16 +19,6 @@ def main(verbose: bool) -> None:
     """Serve a teacher with vLLM, or check whether an endpoint is fit to be one."""
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(message)s")
-
-
-def _guarded(work: Callable[[], int]) -> None:
-    """The exit rule: 0 done, 1 failed, 2 your input; an error is one message on stderr."""
-    try:
-        code = work()
-    except ScriptoriumError as error:
-        click.echo(f"error: {error}", err=True)
-        code = 2 if isinstance(error, ConfigError) else 1
-    sys.exit(code)
 
 
 @main.command()
@@ -61,58 +51,47 @@ def serve(
     from infra.teacher.launch import Launch, split_extra
     from infra.teacher.serving import Serving
 
-    def work() -> int:
-        launch = Launch(
-            model=model,
-            name=name,
-            revision=revision,
-            host=host,
-            max_model_len=max_model_len,
-            python=python,
-            extra=split_extra(extra),
-        )
-        serving = Serving(launch, port=port, log=log, restarts=restarts)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: serving.ask_to_stop())
-        try:
-            if serving.start():
-                click.echo(f"ready {serving.url} {serving.teacher}")
-                serving.wait()
-        finally:
-            serving.stop()
-        return 0
-
-    _guarded(work)
+    launch = Launch(
+        model=model,
+        name=name,
+        revision=revision,
+        host=host,
+        max_model_len=max_model_len,
+        python=python,
+        extra=split_extra(extra),
+    )
+    serving = Serving(launch, port=port, log=log, restarts=restarts)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: serving.ask_to_stop())
+    try:
+        if serving.start():
+            click.echo(f"ready {serving.url} {serving.teacher}")
+            serving.wait()
+    finally:
+        serving.stop()
 
 
 @main.command()
 @click.argument("url")
 @click.option("--model", help="NAME or NAME@REVISION; needed when several are served.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def check(url: str, model: str | None, as_json: bool) -> None:
+@click.pass_context
+def check(context: click.Context, url: str, model: str | None, as_json: bool) -> None:
     """Tell whether the endpoint at URL is fit to be a teacher: 0 fit, 1 unfit, 2 bad input."""
     from infra.teacher.check import Verdict, check_endpoint
 
-    def work() -> int:
-        endpoint, findings = asyncio.run(check_endpoint(url, model))
-        fit = all(f.verdict is not Verdict.FAIL for f in findings)
-        if as_json:
-            rows = [
-                {"check": f.what, "verdict": f.verdict.value, "found": f.found, "advice": f.advice}
-                for f in findings
-            ]
-            teacher = endpoint.teacher.name
-            click.echo(
-                json.dumps({"url": endpoint.url, "teacher": teacher, "fit": fit, "checks": rows})
-            )
-        else:
-            for f in findings:
-                line = f"{f.verdict.value:4}  {f.what:14}  {f.found}"
-                click.echo(f"{line}: {f.advice}" if f.advice else line)
-        return 0 if fit else 1
-
-    _guarded(work)
+    endpoint, findings = asyncio.run(check_endpoint(url, model))
+    fit = all(f.verdict is not Verdict.FAIL for f in findings)
+    if as_json:
+        checks = [asdict(finding) for finding in findings]
+        told = {"url": endpoint.url, "teacher": endpoint.teacher.name, "fit": fit}
+        click.echo(json.dumps({**told, "checks": checks}))
+    else:
+        for f in findings:
+            line = f"{f.verdict.value:4}  {f.what:11}  {f.found}"
+            click.echo(f"{line}: {f.advice}" if f.advice else line)
+    context.exit(0 if fit else 1)
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m infra.teacher")
+    run(main)
