@@ -35,10 +35,11 @@ def verify(step: str, root: str, complete: bool, inputs: bool, as_json: bool) ->
     that a commit names is read. A finding is one line: what is lost, there twice, corrupt, or not
     as the ledger says. Exit status 0: no finding, 1: some, 2: no such step.
     """
+    from manifests.raw_files import RawFiles
     from manifests.verify import Verifier
 
-    verifier = Verifier(root)
-    start = verifier.resolve(step)
+    files = RawFiles(root)
+    verifier, start = Verifier(files), files.resolve(step)
     progress = _show_progress if sys.stderr.isatty() else None
     if inputs:
         reports = list(verifier.verify_all(start, complete=complete, progress=progress))
@@ -64,10 +65,10 @@ def index(step: str, root: str, as_json: bool) -> None:
     """
     from manifests.index import build_index
     from manifests.layout import index_file
+    from manifests.raw_files import RawFiles
     from manifests.store import open_store
-    from manifests.verify import Verifier
 
-    address = Verifier(root).resolve(step)
+    address = RawFiles(root).resolve(step)
     commits = build_index(open_store(root), address)
     if as_json:
         said = {"step": address, "commits": commits, "index": index_file(address)}

@@ -1,26 +1,21 @@
 """Proof from the files alone that a step lost nothing, doubled nothing and was not changed.
 
 This reads the formats a second time, on purpose: it shares no code with what wrote the files (of
-this project it imports only errors and the comparing of ids), so that a bug there cannot hide
-itself here.
+this project it imports only errors), so that a bug there cannot hide itself here.
 """
 
 import hashlib
-import io
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from manifests.errors import ConfigError, ServiceError
 from manifests.id_keys import NO_KEYS, Keys, both, keys_of, listed, missing, repeated, shown, unique
+from manifests.raw_files import RawFiles, read_parquet
 
 WORKERS = 8
 SHOWN = 3
@@ -92,33 +87,10 @@ class _Task:
 
 
 class Verifier:
-    """Reads the steps below a root (a path or any fsspec URL); writes nothing.
+    """Proves steps below a root."""
 
-    Raises:
-        ConfigError: The root cannot be opened.
-    """
-
-    def __init__(self, root: str) -> None:
-        try:
-            self._files, path = fsspec.core.url_to_fs(root, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
-            raise ConfigError(f"cannot open the root {root}: {error}") from error
-        self._root = path.rstrip("/")
-
-    def resolve(self, text: str) -> str:
-        """The step that `text` means: an address; `steps/` may be left out, its end cut off.
-
-        Raises:
-            ConfigError: It means none or several; the message lists them.
-        """
-        name, _, start = text.strip("/").removeprefix("steps/").partition("/")
-        known = [f"steps/{n}/{f}" for n in self._names("steps") for f in self._names(f"steps/{n}")]
-        hits = [step for step in known if step.startswith(f"steps/{name}/{start}")]
-        if len(hits) == 1:
-            return hits[0]
-        problem = f"{len(hits)} steps fit" if hits else "there is no step"
-        listed = ", ".join(hits or known) or "none"
-        raise ConfigError(f"{problem} {text!r} below {self._root}; steps: {listed}")
+    def __init__(self, files: RawFiles) -> None:
+        self._files = files
 
     def verify_all(
         self, step: str, *, complete: bool, progress: Progress | None = None
@@ -135,10 +107,10 @@ class Verifier:
 
     def verify(self, step: str, *, complete: bool, progress: Progress | None = None) -> Report:
         """Everything that can be found in the step at this address."""
-        report = Report(step=step, slices=self._slices(step))
+        report = Report(step=step, slices=self._files.slices(step))
         if report.slices is None:
             report.findings.append(Finding("corrupt", "step.json", "says no number of slices"))
-        names = sorted(self._names(f"{step}/commits"))
+        names = sorted(self._files.names(f"{step}/commits"))
         tasks = []
         with ThreadPoolExecutor(WORKERS) as workers:
             for task in workers.map(lambda name: self._check_commit(step, name), names):
@@ -155,7 +127,7 @@ class Verifier:
 
     def _check_commit(self, step: str, file: str) -> _Task:
         task = _Task(file.removesuffix(".json"))
-        commit = self._commit(f"{step}/commits/{file}")
+        commit = self._files.commit(f"{step}/commits/{file}")
         if commit is None:
             task.found("corrupt", "not a commit")
             return task
@@ -190,10 +162,8 @@ class Verifier:
         for name, count in counted.items():
             if ledger[name] != count:
                 task.found("ledger", f"{name}: {ledger[name]} committed, {count} in the rows")
-        if (
-            sum(ledger["rejected"].values()) + ledger["accepted"] + ledger["quarantined"]
-            != (ledger["planned"])
-        ):
+        gone = sum(ledger["rejected"].values()) + ledger["quarantined"]
+        if ledger["planned"] != ledger["accepted"] + gone:
             task.found("ledger", "planned is not accepted + rejected + quarantined")
         if len(again := repeated(refused)):
             task.found("twice", f"refused more than once: {shown(again, SHOWN)}")
@@ -206,14 +176,11 @@ class Verifier:
         """Is every row of the shards that the task read one of its items, and the reverse?"""
         wanted = []
         for shard in inputs:
-            try:
-                committed = _parse(
-                    self._get(f"{shard['step']}/commits/{shard['task']}.json") or b""
-                )
-                if committed["data"]["sha256"] != shard["sha256"]:
-                    task.found("corrupt", f"read other bytes than {shard['task']} committed")
-            except (ValueError, TypeError, LookupError, AttributeError):
-                task.found("lost", f"no commit {shard['task']} in {shard['step']}, which it read")
+            committed = self._files.commit(f"{shard['step']}/commits/{shard['task']}.json")
+            if committed is None:
+                task.found("lost", f"it read task {shard['task']} of {shard['step']}: no commit")
+            elif committed["data"]["sha256"] != shard["sha256"]:
+                task.found("corrupt", f"it read other bytes than task {shard['task']} committed")
             table = self._columns(task, f"{shard['step']}/data", shard, ["id"])
             if table is None:
                 return
@@ -229,7 +196,7 @@ class Verifier:
     ) -> pa.Table | None:
         """Some columns of a shard; every page is read, and must be what was committed."""
         key = f"{folder}/{shard['sha256']}.parquet"
-        data = self._get(key)
+        data = self._files.get(key)
         if data is None:
             task.found("lost", f"no object {key}")
         elif len(data) != shard.get("bytes", len(data)):
@@ -238,7 +205,7 @@ class Verifier:
             task.found("corrupt", f"the bytes of {key} are not those of its sha256")
         else:
             try:
-                table = _read_parquet(data, names)
+                table = read_parquet(data, names)
             except (pa.ArrowException, OSError, LookupError, ValueError) as error:
                 task.found("corrupt", f"{key}: {(str(error) or repr(error)).splitlines()[0]}")
                 return None
@@ -257,7 +224,7 @@ class Verifier:
         ]
         report.inputs = sorted({step for step, _ in reads})
         for step in report.inputs if report.complete else ():
-            names = (name.removesuffix(".json") for name in self._names(f"{step}/commits"))
+            names = (name.removesuffix(".json") for name in self._files.names(f"{step}/commits"))
             if unread := sorted(name for name in names if (step, name) not in reads):
                 findings.append(
                     Finding("lost", f"input {step}", f"not read: {listed(unread, SHOWN)}")
@@ -268,78 +235,14 @@ class Verifier:
         count = 0
         for part in ("data", "rejects"):
             named = {f"{task.commit[part]['sha256']}.parquet" for task in tasks if task.commit}
-            count += len(set(self._names(f"{step}/{part}")) - named)
+            count += len(set(self._files.names(f"{step}/{part}")) - named)
         return count
-
-    def _slices(self, step: str) -> int | None:
-        try:
-            slices = json.loads(self._get(f"{step}/step.json") or b"")["slices"]
-        except (ValueError, TypeError, LookupError):
-            return None
-        return slices if type(slices) is int and slices >= 0 else None
-
-    def _commit(self, key: str) -> dict[str, Any] | None:
-        """A commit, None when there is none that can be read."""
-        try:
-            return _parse(self._get(key) or b"")
-        except (ValueError, TypeError, LookupError, AttributeError):
-            return None
-
-    def _get(self, key: str) -> bytes | None:
-        """An object's bytes, None when there is none."""
-        try:
-            data: bytes = self._files.cat_file(f"{self._root}/{key}")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise ServiceError(f"cannot read {key} below {self._root}: {error}") from error
-        return data
-
-    def _names(self, folder: str) -> list[str]:
-        """Names in a folder; none when there is no such folder."""
-        try:
-            paths = self._files.ls(f"{self._root}/{folder}", detail=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            raise ServiceError(f"cannot list {folder} below {self._root}: {error}") from error
-        names = (path.rstrip("/").rpartition("/")[2] for path in paths)
-        return [name for name in names if name and not name.startswith(".")]
-
-
-def _parse(data: bytes) -> dict[str, Any]:
-    """A commit that has every field that is looked at; else some kind of exception."""
-    commit: dict[str, Any] = json.loads(data)
-    ledger, inputs = commit["ledger"], commit["inputs"]
-    shards = [commit["data"], commit["rejects"], *inputs]
-    texts = [commit["task"], commit["step"], *(shard["sha256"] for shard in shards)]
-    texts += [text for shard in inputs for text in (shard["step"], shard["task"])]
-    counts = [commit["slice_index"], *(shard["rows"] for shard in shards)]
-    counts += [commit["data"]["bytes"], commit["rejects"]["bytes"], *ledger["rejected"].values()]
-    counts += [ledger[name] for name in ("planned", "accepted", "quarantined", "rows")]
-    if not all(type(text) is str for text in texts):
-        raise TypeError("a name that is no text")
-    if not all(type(count) is int and count >= 0 for count in counts):
-        raise TypeError("a count that is no whole number")
-    return commit
 
 
 def _task_id(step: str, slice_index: int) -> str:
     parts = [part.encode() for part in ("task", step, str(slice_index))]
     framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
     return hashlib.sha256(framed).hexdigest()[:32]
-
-
-def _read_parquet(data: bytes, names: list[str]) -> pa.Table:
-    """These columns; all the others are read too, a row group at a time, for their checksums."""
-    file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
-    groups = (file.read_row_group(i).select(names) for i in range(file.num_row_groups))
-    table = pa.concat_tables([file.schema_arrow.empty_table().select(names), *groups])
-    if not all(
-        pa.types.is_string(column.type) and not column.null_count for column in table.columns
-    ):
-        raise ValueError(f"not all of {', '.join(names)} are texts in every row")
-    return table
 
 
 def _sum_up(report: Report, tasks: Iterable[_Task]) -> None:
