@@ -14,7 +14,6 @@ from pydantic import BaseModel, ValidationError
 
 from generators.contract import Declined, Tools
 from manifests.completions import Decoding, FinishReason, Message, Prompt
-from manifests.fingerprint import canonical_json
 from manifests.records import Reason
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -47,7 +46,9 @@ def prompt_text(name: str) -> PromptText:
 
 @cache
 def _schema(answer: type[BaseModel]) -> str:
-    return canonical_json(answer.model_json_schema()).decode()
+    # In the order of the fields: a grammar makes the teacher write them so, and an answer must not
+    # come before its reasoning.
+    return json.dumps(answer.model_json_schema(), separators=(",", ":"), ensure_ascii=False)
 
 
 async def ask_messages(

@@ -45,7 +45,7 @@ class Prompt:
     messages: tuple[Message, ...]
     decoding: Decoding
     schema: str | None = None
-    """JSON schema (canonical JSON text) that the answer must satisfy; the server enforces it."""
+    """JSON schema, as JSON text, that the answer must satisfy; the server enforces it."""
     sample: int = 0
     """Index among equal prompts: votes ask the same text with samples 0..k-1."""
     role: str = "writer"

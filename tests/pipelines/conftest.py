@@ -64,8 +64,18 @@ class Cluster:
                     return True
         return False
 
-    def wait_until(self, true: Callable[[], bool], what: str) -> None:
-        wait_until(true, what)
+    def wait_until(
+        self, driver: subprocess.Popen[str], true: Callable[[], bool], what: str
+    ) -> None:
+        """Wait for something to become true while a driver runs."""
+
+        def still() -> bool:
+            if driver.poll() is not None:
+                out, err = driver.communicate()
+                raise AssertionError(f"{what}: the driver ended, {driver.returncode}\n{out}\n{err}")
+            return true()
+
+        wait_until(still, what)
 
     def verified(self, step: str, root: str) -> dict[str, object]:
         """What the independent verifier finds about a complete step and all before it."""
@@ -104,7 +114,7 @@ def cluster(
         **moto_credentials,
         "AWS_ENDPOINT_URL": moto_endpoint,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

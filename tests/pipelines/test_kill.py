@@ -24,7 +24,7 @@ def command(documents: Path, root: str, teacher: str) -> list[str]:
         f"prose={documents}",
         "prose_format=jsonl",
         "prose_curator=seeds_quick@1",
-        "generators=rewrite_quick@1,dialogue_quick@1",
+        "generators=rewrite_quick@1,revise_quick@1",
         "slice_bytes=6000",
         "--root",
         root,
@@ -60,13 +60,13 @@ def test_killing_driver_and_worker_costs_the_calls_in_flight_and_one_flush(
     run = command(documents, root, teacher.url)
 
     first = cluster.pipelines(*run)
-    cluster.wait_until(lambda: teacher.stats()["finished"] > 60, "the first answers")
+    cluster.wait_until(first, lambda: teacher.stats()["answered"] > 60, "the first answers")
     first.send_signal(signal.SIGKILL)
     first.wait()
 
     second = cluster.pipelines(*run)
     asked = teacher.stats()["requests"]
-    cluster.wait_until(lambda: teacher.stats()["requests"] > asked + 60, "answers after the kill")
+    cluster.wait_until(second, lambda: teacher.stats()["requests"] > asked + 60, "answers again")
     assert cluster.kill_worker()
 
     status = json.loads(cluster.finished(second))
