@@ -26,14 +26,15 @@ def connect() -> None:
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     if ray.is_initialized():
         return
+    # Ray would copy the workers' log to stdout, which is for results; it keeps it in its own files.
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=True)
+        ray.init(log_to_driver=False)
         return
     # A driver started with -m adds no folder to the workers' path.
     paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     ray.init(
         include_dashboard=False,
-        log_to_driver=True,
+        log_to_driver=False,
         logging_level="WARNING",
         runtime_env={"env_vars": {"PYTHONPATH": paths}},
     )
