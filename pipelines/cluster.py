@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,20 @@ CPU_SHARE = 0.5
 """Of a core, for every worker: two cores must be able to run all kinds of work at once."""
 
 
-def connect() -> None:
+@contextmanager
+def connected() -> Iterator[None]:
     """Join the cluster that `RAY_ADDRESS` names (a submitted job's own), or start a local one."""
+    _connect()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # When one task stops the run, what the others then say is noise.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
-    if ray.is_initialized():
-        return
-    # Ray would copy the workers' log to stdout, which is for results; it keeps it in its own files.
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False)
         return

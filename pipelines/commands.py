@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,6 @@ def _drive(
     from pipelines.runner import Options, Runner
     from pipelines.worker import WorkerConfig
 
-    cluster.connect()
     worker = WorkerConfig(
         root=store.url,
         endpoints=teachers.endpoints,
@@ -76,10 +76,12 @@ def _drive(
         keep_transcripts=not options["drop_transcripts"],
     )
     progress = Progress()
-    try:
-        return not Runner(store, plan, worker, chosen, progress).run().stopped
-    finally:
-        progress.close()
+    # Ray's own threads print to stdout, which is for results.
+    with redirect_stdout(sys.stderr), cluster.connected():
+        try:
+            return not Runner(store, plan, worker, chosen, progress).run().stopped
+        finally:
+            progress.close()
 
 
 def _plan(name: str, values: dict[str, Any], teachers: Teachers, tokenizer: str | None) -> Plan:
