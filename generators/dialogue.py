@@ -153,7 +153,7 @@ class Dialogue:
         """A turn as written, cleaned and judged, and what is wrong with it."""
         said = await ask_json(tools, SAID[self.size], asked, self.speaking)
         try:
-            text, praise = cut_praise(clean_turn(said.text, talk.speakers))
+            text, praise = cut_praise(clean_turn(said.text, talk.speakers, self.size))
         except Declined as refused:
             return None, said, refused.rejection
         if problem := problem_of(text, talk.seed, talk.spoken, self.bounds):

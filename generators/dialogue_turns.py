@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from generators.dialogue_casts import Speaker
 from generators.echoes import copied_share, repeated_share
+from generators.endings import whole_sentences
 from generators.preserve import kept
 from generators.seeds.segment import count_words
 from generators.seeds.tags import grounding
@@ -71,6 +72,7 @@ class Size(StrEnum):
     SHORT = "short"
 
 
+_CHARACTERS = {Size.FULL: 2000, Size.SHORT: 320}
 SAID: dict[Size, type[Said]] = {Size.FULL: Said, Size.SHORT: ShortSaid}
 EVALUATIONS: dict[Size, type[Evaluation]] = {Size.FULL: Evaluation, Size.SHORT: ShortEvaluation}
 CHECKS: dict[Size, type[Check]] = {Size.FULL: Check, Size.SHORT: ShortCheck}
@@ -137,17 +139,19 @@ def cut_praise(text: str) -> tuple[str, int]:
     while match := _PRAISE.match(straight):
         straight, text = straight[match.end() :], text[match.end() :]
         count += 1
-    return text.strip(), count
+    text = text.strip()
+    return (text[:1].upper() + text[1:] if count else text), count
 
 
-def clean_turn(text: str, speakers: Sequence[Speaker]) -> str:
+def clean_turn(text: str, speakers: Sequence[Speaker], size: Size) -> str:
     """The speaker's own words: no name before them, and nobody else's turn after them.
 
     Raises:
         Declined: The turn refuses, or talks of the source; or nothing is left of it.
     """
     names = "|".join(re.escape(speaker.name) for speaker in speakers)
-    own = re.sub(rf"\A\W*(?:{names})\W*:\W*", "", text.strip())
+    said = whole_sentences(text, _CHARACTERS[size]).strip()
+    own = re.sub(rf"\A\W*(?:{names})\W*:\W*", "", said)
     return check_clean(re.split(rf"\n\W*(?:{names})\W*:", own)[0])
 
 
