@@ -9,9 +9,14 @@ from generators.rewrite import REWRITES
 from generators.seeds.curate import SEED_CURATORS
 from manifests.errors import ConfigError
 
-GENERATORS: dict[str, Generator] = {
-    g.name: g for g in (*REWRITES, *REVISIONS, *REVERSALS, *INSTRUCTIONS, *DIALOGUES)
-}
+_GENERATORS: tuple[Generator, ...] = (
+    *REWRITES,
+    *REVISIONS,
+    *REVERSALS,
+    *INSTRUCTIONS,
+    *DIALOGUES,
+)
+GENERATORS: dict[str, Generator] = {g.name: g for g in _GENERATORS}
 CURATORS: dict[str, Curator] = {c.name: c for c in SEED_CURATORS}
 
 

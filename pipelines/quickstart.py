@@ -3,7 +3,8 @@
 from typing import Any
 
 import click
-from infra.teacher.serve import Serving
+from infra.teacher.launch import Launch
+from infra.teacher.serving import Serving
 
 from infra.setup.environments import environment
 from infra.setup.models import teacher_model
@@ -17,7 +18,8 @@ def quickstart(root: str, overrides: tuple[str, ...], **options: Any) -> None:
     model = teacher_model()
     python = environment("teacher") / "bin" / "python"
     click.echo("starting the teacher (a minute on a laptop)", err=True)
-    with Serving(str(model), python=str(python), max_model_len=MAX_MODEL_LEN) as serving:
+    launch = Launch(model=str(model), python=str(python), max_model_len=MAX_MODEL_LEN)
+    with Serving(launch) as serving:
         click.echo(f"teacher ready: {serving.url}", err=True)
         run_recipe(
             "quickstart",
