@@ -13,7 +13,7 @@ from generators.code import Function, Snippet, definition, methods, parse
 from generators.code_values import VALUES, values_for
 from manifests.fingerprint import content_id
 
-MAX_CASES = 24
+MAX_CASES = 32
 MAX_STEPS = 12
 MAX_LITERAL = 500
 """Characters of an example call that is looked at."""

@@ -20,6 +20,10 @@ VALUES: dict[str, tuple[object, ...]] = {
 _LISTS = frozenset({"list", "sequence", "iterable", "collection", "iterator", "mutablesequence"})
 _SETS = frozenset({"set", "frozenset", "abstractset", "mutableset"})
 _DICTS = frozenset({"dict", "mapping", "mutablemapping", "defaultdict", "counter", "ordereddict"})
+_ANYTHING: tuple[object, ...] = (
+    *(3, "abc", [1, 2, 3], "a", 2.5, {"a": 1}, b"abc", (1, 2), 0, "", [], ["b", "a"], None),
+)
+"""For a parameter of which only the name is known."""
 _NAMES = {
     "int": "n m k i j x y a b num number count size index limit year depth",
     "str": "s t text string word name line sentence char prefix suffix sep",
@@ -42,9 +46,8 @@ def values_for(
         kind = type(known).__name__
         return (known, *(VALUES.get(kind) or _typed(ast.Name(id=kind))))
     hinted = _TYPE_OF.get(name.lower().strip("_0123456789"))
-    if hinted is not None:
-        return _typed(ast.parse(hinted, mode="eval").body)
-    return (3, "abc", [1, 2, 3], 2.5, {"a": 1}, [3, 1, 2])
+    likely = _typed(ast.parse(hinted, mode="eval").body) if hinted else ()
+    return likely + _ANYTHING
 
 
 def _typed(annotation: ast.expr) -> tuple[object, ...]:

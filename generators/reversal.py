@@ -283,7 +283,8 @@ REVERSALS: tuple[Reversal, ...] = (
         instruct=prompt_text("reversal_quick"),
         regenerate=prompt_text("reversal_regenerate"),
         writing=Decoding(temperature=0.7, top_p=0.9, max_tokens=400),
-        coding=Decoding(temperature=0.5, top_p=0.9, max_tokens=400),
+        # It rambles on after the code: the closing fence ends the answer.
+        coding=Decoding(temperature=0.5, top_p=0.9, max_tokens=400, stop=("\n```\n",)),
         detail=Detail.SHORT,
         evidence=Evidence.FORM,
         regenerations=1,

@@ -270,11 +270,14 @@ REVISIONS: tuple[SelfRevision, ...] = (
         draft=prompt_text("revision_quick"),
         again=prompt_text("revision_again"),
         reviewers=replace(
-            _REVIEWERS, decoding=Decoding(temperature=0.0, max_tokens=300), advice_chars=160
+            _REVIEWERS,
+            critique=prompt_text("revision_quick_critique"),
+            decoding=Decoding(temperature=0.7, top_p=0.9, max_tokens=300),
+            advice_chars=160,
         ),
         decoding=Decoding(temperature=0.7, top_p=0.9, max_tokens=400),
         rubric=(("accuracy", "the answer agrees with the passage"),),
-        target=3,
+        target=2,
         rounds=2,
         with_passage=True,
         blind=False,

@@ -325,7 +325,7 @@ def test_a_claim_is_asked_for_with_a_verdict_drawn_from_the_seed() -> None:
 
 def test_the_quick_flavour_takes_one_mark_and_no_solver() -> None:
     draft = {k: OPEN_GOOD[k] for k in ("question", "reasoning", "solution")}
-    asked = teacher([draft], lambda prompt, n: marks(prompt, 3))
+    asked = teacher([draft], lambda prompt, n: marks(prompt, 2))
     assert one(run(QUICK, asked)).rounds == 1
     assert roles(asked.asked) == ["draft", "critique"]
 
