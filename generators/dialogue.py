@@ -8,7 +8,7 @@ Source: phi-4 report, section 1 and D.1.3 [R]; floors, turns and bands are [I].
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 
 from generators.asking import PromptText, ask_json, prompt_text
@@ -42,6 +42,7 @@ class DialogueTexts:
 
     open: PromptText
     turn: PromptText
+    close: PromptText
     retry: PromptText
     evaluate: PromptText
     check: PromptText
@@ -139,7 +140,8 @@ class Dialogue:
         if not talk.spoken:
             return tuple(talk.history)
         speaker = self._speaker(talk)
-        wanted = self.texts.turn.messages(
+        last = len(talk.spoken) == self.turns - 1
+        wanted = (self.texts.close if last else self.texts.turn).messages(
             name=speaker.name,
             profile=speaker.profile,
             direction=talk.spoken[-1].evaluation.next_move.strip(),
@@ -243,6 +245,7 @@ def _marks(check: Check) -> dict[str, float]:
 _TEXTS = DialogueTexts(
     open=prompt_text("dialogue_open"),
     turn=prompt_text("dialogue_turn"),
+    close=prompt_text("dialogue_close"),
     retry=prompt_text("dialogue_retry"),
     evaluate=prompt_text("dialogue_evaluate"),
     check=prompt_text("dialogue_check"),
@@ -264,13 +267,7 @@ def _dialogue(name: str, casts: tuple[Cast, ...], turns: int) -> Dialogue:
 QUICK = Dialogue(
     name="dialogue_quick@1",
     casts=TUTOR,
-    texts=DialogueTexts(
-        open=prompt_text("dialogue_quick"),
-        turn=prompt_text("dialogue_turn"),
-        retry=prompt_text("dialogue_retry"),
-        evaluate=prompt_text("dialogue_evaluate"),
-        check=prompt_text("dialogue_check"),
-    ),
+    texts=replace(_TEXTS, open=prompt_text("dialogue_quick")),
     speaking=Decoding(temperature=0.7, top_p=0.9, max_tokens=160),
     judging=Decoding(temperature=0.0, max_tokens=120),
     turns=4,
