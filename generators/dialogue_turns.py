@@ -119,9 +119,8 @@ _FINE = (
 )
 _END = r"\s*(?:[.!]+|,|\N{EM DASH}|:)\s*"
 _PRAISE = re.compile(
-    rf"(?:(?:(?:that|this|it)(?:'s| is)|what|you(?:'ve| have)? (?:raised?|made?|asked?)) (?:an? )?"
-    rf"{_FINE}[^.!?\n]{{0,60}}[.!]+\s*"
-    rf"|{_FINE}{_END}"
+    r"(?:(?:(?:(?:that|this)(?:'s| is)|what|you(?:'ve| have)? (?:raised?|made?|asked?)) (?:an? )?)?"
+    rf"{_FINE}(?: (?:about|you|there|to (?:ask|raise|make|bring up))\b[^.!?:,\n]{{0,60}})?{_END}"
     r"|i(?:'m| am) (?:so |really )?(?:glad|happy|pleased) (?:that )?you [^.!?\n]{0,60}[.!]+\s*"
     r"|thank(?:s| you) (?:so much |very much )?for [^.!?\n]{0,60}[.!]+\s*"
     rf"|i (?:really |completely |totally |fully )?agree(?: with you)?{_END}"
