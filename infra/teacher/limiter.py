@@ -23,7 +23,8 @@ class Limiter:
     limit: int = field(init=False)
     bound: bool = field(default=False, init=False)
     """Whether the limit held a call back since the last tick."""
-    _slow_start: bool = field(default=True, init=False)
+    starting: bool = field(default=True, init=False)
+    """Still doubling (slow start): the sooner it ends, the less the engine waits for us."""
     _step: int = field(default=0, init=False)
     _cut_at: float = field(default=float("-inf"), init=False)
     _preemptions: float | None = field(default=None, init=False)
@@ -36,12 +37,12 @@ class Limiter:
     def restart(self) -> None:
         """Begin again: the engine behind the endpoint is a new one."""
         self.limit = self.policy.initial
-        self._slow_start, self._step, self._preemptions = True, 0, None
+        self.starting, self._step, self._preemptions = True, 0, None
         self._seen.clear()
 
     def overloaded(self, now: float) -> None:
         """429, 503 or a timeout; one burst cuts once."""
-        self._slow_start, self._step = False, 0
+        self.starting, self._step = False, 0
         if now - self._cut_at >= self.policy.cooldown_seconds:
             self._cut_at = now
             self._set(int(self.limit * self.policy.backoff))
@@ -61,7 +62,7 @@ class Limiter:
         running = max(seen.running for seen in self._seen)
         wanted = max(2, running // 10)
         if gauges.waiting > wanted:
-            self._slow_start, self._step = False, 0
+            self.starting, self._step = False, 0
             lasting = len(self._seen) == 3 and min(s.waiting for s in self._seen) > wanted
             if lasting and in_flight:
                 share = min(1.0, in_flight / (gauges.running + gauges.waiting))
@@ -71,7 +72,7 @@ class Limiter:
         elif gauges.waiting >= 1:
             # Full and content. Yet +1: cut by share and grown by steps, the limits of several
             # clients of one engine become equal (Chiu and Jain, 1989).
-            self._slow_start, self._step = False, 0
+            self.starting, self._step = False, 0
             self._grow(self.policy.maximum)
         elif gauges.kv_usage < 0.95 and gauges.running * 2 >= in_flight:
             # An engine that has not seen half of what we sent is held up before its scheduler,
@@ -80,7 +81,7 @@ class Limiter:
 
     def _grow(self, maximum: int) -> None:
         self._step += 1
-        grown = self.limit * 2 if self._slow_start else self.limit + self._step
+        grown = self.limit * 2 if self.starting else self.limit + self._step
         self._set(min(grown, max(maximum, self.limit)))
 
     def _set(self, limit: int) -> None:

@@ -231,13 +231,23 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline and _group_lives(process):
             time.sleep(0.05)
+        if not _group_lives(process):
+            break
     process.wait()
 
 
 def _group_lives(process: subprocess.Popen[bytes]) -> bool:
+    """Whether anything in the group still runs; in containers nobody may reap the dead."""
     process.poll()
-    try:
-        os.killpg(process.pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    if not Path("/proc/self/stat").exists():
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(group) == process.pid and state not in "ZX":
+                return True
+    return False

@@ -76,6 +76,8 @@ class Server:
     def __init__(self, script: Script = fine, *, models: tuple[str, ...] = ("m", "m@r1")) -> None:
         self.script, self.models = script, models
         self.metrics: Callable[[], str] | None = None
+        self.hosted = False
+        self.keys: list[str | None] = []
         self.bodies: list[dict[str, Any]] = []
         self.in_flight = self.peak = self.aborted = 0
         self.url = ""
@@ -107,7 +109,9 @@ class Server:
         await self.start(int(self.url.rpartition(":")[2]))
 
     async def _models(self, request: web.Request) -> web.Response:
-        rows = [{"id": m, "owned_by": "vllm", "max_model_len": 512} for m in self.models]
+        engine = {"owned_by": "vllm", "max_model_len": 512}
+        other = {"owned_by": "someone"}
+        rows = [{"id": m, **(other if self.hosted else engine)} for m in self.models]
         return web.json_response({"object": "list", "data": rows})
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -118,6 +122,7 @@ class Server:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.bodies.append(body)
+        self.keys.append(request.headers.get("Authorization"))
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:
@@ -663,5 +668,42 @@ def test_roles_may_be_played_by_different_models() -> None:
                 assert got.teacher == "big@unpinned"
                 got = await pool.complete(prompt(role="editor"), affinity="a")
                 assert got.teacher == "m@r1"
+
+    asyncio.run(go())
+
+
+def test_a_hosted_service_is_asked_through_the_openai_client_with_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+
+    async def go() -> None:
+        async with Server() as server:
+            server.hosted = True
+            async with await opened(server) as pool:
+                got = await pool.complete(prompt(), affinity="a")
+                assert got.text == "fine"
+                assert server.keys == ["Bearer secret"]
+                server.script = status(400)
+                with pytest.raises(PromptRefused, match="scripted 400"):
+                    await pool.complete(prompt(), affinity="a")
+                server.script = status(401)
+                with pytest.raises(TeacherMisconfigured, match="set OPENAI_API_KEY"):
+                    await pool.complete(prompt(), affinity="a")
+                server.script = raw(b"{")
+                with pytest.raises(PromptRefused, match="3 attempts failed"):
+                    await pool.complete(prompt(), affinity="a")
+                server.bodies.clear()
+                server.script = status(500)
+                call = asyncio.create_task(pool.complete(prompt(), affinity="a"))
+                await until(lambda: len(server.bodies) >= 2)
+                server.script = fine
+                assert (await call).text == "fine"
+                server.script = hang
+                call = asyncio.create_task(pool.complete(prompt(), affinity="a"))
+                await until(lambda: server.in_flight == 1)
+                call.cancel()
+                await until(lambda: server.aborted == 1)
+                assert in_flight(pool) == 0
 
     asyncio.run(go())
