@@ -41,6 +41,7 @@ def _connect() -> None:
     # A driver started with -m adds no folder to the workers' path.
     paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     ray.init(
+        address="local",  # never a cluster that happens to be, or to have been, on this machine
         include_dashboard=False,
         log_to_driver=False,
         logging_level="WARNING",
