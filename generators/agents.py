@@ -44,8 +44,8 @@ class Suggestion(BaseModel):
 class ShortSuggestion(Suggestion):
     """The same, for a very small teacher."""
 
-    analysis: Annotated[str, Field(max_length=120)]
-    edit: Annotated[str, Field(min_length=1, max_length=160)]
+    analysis: Annotated[str, Field(max_length=60)]
+    edit: Annotated[str, Field(min_length=1, max_length=120)]
 
 
 class Answered(BaseModel):
@@ -59,8 +59,8 @@ class Answered(BaseModel):
 class ShortAnswered(Answered):
     """The same, for a very small teacher."""
 
-    basis: Annotated[str, Field(max_length=160)]
-    response: Annotated[str, Field(min_length=1, max_length=320)]
+    basis: Annotated[str, Field(max_length=80)]
+    response: Annotated[str, Field(min_length=20, max_length=320)]
 
 
 class Verdict(BaseModel):
@@ -76,7 +76,7 @@ class Verdict(BaseModel):
 class ShortVerdict(Verdict):
     """The same, for a very small teacher."""
 
-    analysis: Annotated[str, Field(max_length=160)]
+    analysis: Annotated[str, Field(max_length=80)]
 
 
 class Size(StrEnum):

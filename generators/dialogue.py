@@ -8,7 +8,7 @@ Source: phi-4 report, section 1 and D.1.3 [R]; floors, turns and bands are [I].
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import mean
 
 from generators.asking import PromptText, ask_json, prompt_text
@@ -267,16 +267,23 @@ def _dialogue(name: str, casts: tuple[Cast, ...], turns: int) -> Dialogue:
 QUICK = Dialogue(
     name="dialogue_quick@1",
     casts=TUTOR,
-    texts=replace(_TEXTS, open=prompt_text("dialogue_quick")),
-    speaking=Decoding(temperature=0.7, top_p=0.9, max_tokens=160),
-    judging=Decoding(temperature=0.0, max_tokens=120),
+    texts=DialogueTexts(
+        open=prompt_text("dialogue_quick_open"),
+        turn=prompt_text("dialogue_quick_turn"),
+        close=prompt_text("dialogue_quick_turn"),
+        retry=prompt_text("dialogue_retry"),
+        evaluate=prompt_text("dialogue_quick_evaluate"),
+        check=prompt_text("dialogue_quick_check"),
+    ),
+    speaking=Decoding(temperature=0.7, top_p=0.9, max_tokens=512),
+    judging=Decoding(temperature=0.5, top_p=0.9, max_tokens=256),
     turns=4,
     bounds=Bounds(
         min_words=4,
         max_words=80,
         max_growth=6.0,
         max_repeated=0.8,
-        min_opening=0.1,
+        min_opening=0.0,
         min_overlap=0.0,
         min_grounded=1,
         min_new=1,

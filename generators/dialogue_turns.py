@@ -32,7 +32,7 @@ class Said(BaseModel):
 class ShortSaid(Said):
     """A turn that a very small teacher finishes."""
 
-    text: Annotated[str, Field(min_length=20, max_length=320)]
+    text: Annotated[str, Field(min_length=60, max_length=320)]
 
 
 class Evaluation(BaseModel):
@@ -47,7 +47,7 @@ class Evaluation(BaseModel):
 class ShortEvaluation(Evaluation):
     """The same, for a very small teacher."""
 
-    next_move: Annotated[str, Field(max_length=120)]
+    next_move: Annotated[str, Field(max_length=80)]
 
 
 class Check(BaseModel):
@@ -62,7 +62,7 @@ class Check(BaseModel):
 class ShortCheck(Check):
     """The same, for a very small teacher."""
 
-    analysis: Annotated[str, Field(max_length=200)]
+    analysis: Annotated[str, Field(max_length=80)]
 
 
 class Size(StrEnum):
