@@ -1,6 +1,8 @@
 """Ray: where tasks run. It places workers; what is true lies in the store, not here."""
 
 import asyncio
+import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,9 @@ from typing import Any
 import ray
 
 from manifests.commits import Commit
+from manifests.errors import ConfigError
 from manifests.store import open_store
+from pipelines.plan import code_version
 from pipelines.step import Step
 from pipelines.work.generate import Generate, GenerateTask, run_generate
 from pipelines.work.outcome import commit_outcome
@@ -19,29 +23,42 @@ from pipelines.worker import Worker, WorkerConfig, WorkerSnapshot
 REPOSITORY = Path(__file__).parents[1]
 CPU_SHARE = 0.5
 """Of a core, for every worker: two cores must be able to run all kinds of work at once."""
+NOT_GENERATING = 2
+"""Workers that must have room beside those that generate: one for maps, one for suspects."""
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def connected() -> Iterator[None]:
+def connected(workers: int) -> Iterator[None]:
     """Join the cluster that `RAY_ADDRESS` names (a submitted job's own), or start a local one."""
-    _connect()
+    _connect(cpus=CPU_SHARE * (workers + NOT_GENERATING))
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _connect() -> None:
+def _connect(cpus: float) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # When one task stops the run, what the others then say is noise.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False)
+        there = ray.cluster_resources().get("CPU", 0.0)
+        if there < cpus:
+            logger.warning(
+                "the run wants %g CPUs and the cluster has %g: unless it grows, some workers wait "
+                "for room; give fewer --workers",
+                cpus,
+                there,
+            )
         return
     # A driver started with -m adds no folder to the workers' path.
     paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     ray.init(
         address="local",  # never a cluster that happens to be, or to have been, on this machine
+        num_cpus=max(len(os.sched_getaffinity(0)), math.ceil(cpus)),
         include_dashboard=False,
         log_to_driver=False,
         logging_level="WARNING",
@@ -49,13 +66,24 @@ def _connect() -> None:
     )
 
 
-def _run_map(root: str, step: Step, slice_index: int) -> Commit:
+def _check_code(config: WorkerConfig) -> None:
+    """Refuse to write data with other code than the step's note says."""
+    if (here := code_version()) != config.code:
+        raise ConfigError(
+            f"a worker has other code ({here[:12]}) than the driver ({config.code[:12]}): start the"
+            " run with `ray job submit --working-dir .`, which brings the code to the workers"
+        )
+
+
+def _run_map(config: WorkerConfig, step: Step, slice_index: int) -> Commit:
     """Run a map task to its commit."""
-    store = open_store(root)
+    _check_code(config)
+    store = open_store(config.root)
     assert not isinstance(step.work, Generate)
     inputs = [needed.address for needed in step.inputs]
     outcome = step.work.run(store, inputs, slice_index)
-    return commit_outcome(store, step.address, slice_index, outcome)
+    commit, _ = commit_outcome(store, step.address, slice_index, outcome)
+    return commit
 
 
 class _GenerateWorker:
@@ -89,6 +117,7 @@ class _GenerateWorker:
     async def _started(self) -> Worker:
         async with self._starting:
             if self._worker is None:
+                _check_code(self._config)
                 worker = Worker(self._config)
                 await worker.start()
                 self._worker = worker

@@ -16,7 +16,7 @@ from manifests.errors import ConfigError
 from manifests.store import Store, open_store, probe
 from pipelines import overrides, status, view
 from pipelines.estimate import bill, estimate
-from pipelines.plan import Plan, read_runs, record_plan
+from pipelines.plan import Plan, code_version, read_runs, record_plan
 from pipelines.recipes.catalog import RECIPES, recipe
 from pipelines.recipes.flow import Flow, Setting
 from pipelines.show import rows
@@ -68,6 +68,7 @@ def _drive(
         root=store.url,
         endpoints=teachers.endpoints,
         roles=teachers.roles,
+        code=code_version(),
         items_in_flight=options["in_flight"],
     )
     chosen = Options(
@@ -77,7 +78,7 @@ def _drive(
     )
     progress = Progress()
     # Ray's own threads print to stdout, which is for results.
-    with redirect_stdout(sys.stderr), cluster.connected():
+    with redirect_stdout(sys.stderr), cluster.connected(chosen.workers):
         try:
             return not Runner(store, plan, worker, chosen, progress).run().stopped
         finally:

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from manifests.completions import Completion
 from manifests.errors import StoreFull
@@ -30,16 +31,22 @@ UNFLUSHED = 2 * FLUSH_AT
 FULL_STORE_SECONDS = 5.0
 
 Ask = Callable[[], Awaitable[Completion]]
+Written = TypeVar("Written")
 
 
 class Journal:
-    """Writes the new completions of all the tasks of one worker."""
+    """Writes the new completions of all the tasks of one worker, batch after batch."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: dict[str, dict[str, Completion]] = {}
         self._count = 0
-        self._writing = 0
+        self._filling = 1
+        """Number of the batch that takes answers now."""
+        self._written = 0
+        """Number of the last batch that is in the store."""
+        self._wanted = 0
+        """Number of the last batch that somebody waits for."""
         self._changed = asyncio.Condition()
         self._full_since: float | None = None
         self._failure: Exception | None = None
@@ -60,13 +67,12 @@ class Journal:
             self._changed.notify_all()
 
     async def flush(self) -> None:
-        """Return when everything appended before is in the store."""
+        """Return when everything appended before is in the store, whatever comes after."""
         async with self._changed:
-            self._count += FLUSH_AT  # whatever waits counts as a full batch: write it now
+            last = self._filling if self._count else self._filling - 1
+            self._wanted = max(self._wanted, last)
             self._changed.notify_all()
-            await self._changed.wait_for(
-                lambda: self._failure or not (self._waiting or self._writing)
-            )
+            await self._changed.wait_for(lambda: self._failure or self._written >= last)
             self._raise_failure()
 
     async def close(self) -> None:
@@ -83,22 +89,24 @@ class Journal:
             raise self._failure
 
     async def _write_forever(self) -> None:
-        while True:
+        while not self._failure:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._count > 0)
                 with suppress(TimeoutError):
-                    full = self._changed.wait_for(lambda: self._count >= FLUSH_AT)
-                    await asyncio.wait_for(full, FLUSH_SECONDS)
-                batch, self._waiting = self._waiting, {}
-                self._count, self._writing = 0, 1
+                    await asyncio.wait_for(self._changed.wait_for(self._due), FLUSH_SECONDS)
+                batch, self._waiting, self._count = self._waiting, {}, 0
+                self._filling += 1
                 self._changed.notify_all()
             try:
                 await asyncio.gather(*(self._write(p, entries) for p, entries in batch.items()))
             except Exception as failure:  # the store failed: whoever waits for it must hear of it
                 self._failure = failure
             async with self._changed:
-                self._writing = 0
+                self._written += 1
                 self._changed.notify_all()
+
+    def _due(self) -> bool:
+        return self._count >= FLUSH_AT or self._wanted >= self._filling
 
     async def _write(self, prefix: str, entries: dict[str, Completion]) -> None:
         await when_there_is_room(self, lambda: write_segment(self._store, prefix, entries))
@@ -108,8 +116,8 @@ class Journal:
         self._full_since = since
 
 
-async def when_there_is_room(journal: Journal, write: Callable[[], object]) -> None:
-    """Do a write in a thread; while the store is full, wait and try again.
+async def when_there_is_room(journal: Journal, write: Callable[[], Written]) -> Written:
+    """Do a write in a thread and give what it gives; while the store is full, wait and try again.
 
     Answers that cannot be written are held, new ones wait behind them, and so the teacher is asked
     for no more: a full disk pauses a run and loses nothing.
@@ -117,7 +125,7 @@ async def when_there_is_room(journal: Journal, write: Callable[[], object]) -> N
     loop = asyncio.get_running_loop()
     while True:
         try:
-            await asyncio.to_thread(write)
+            done = await asyncio.to_thread(write)
         except StoreFull as full:
             if not journal.store_full:
                 logger.warning("paused: %s", full)
@@ -125,7 +133,7 @@ async def when_there_is_room(journal: Journal, write: Callable[[], object]) -> N
             await asyncio.sleep(FULL_STORE_SECONDS)
         else:
             journal.note_full(None)
-            return
+            return done
 
 
 class TaskCompletions:

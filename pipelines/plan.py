@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -120,8 +121,9 @@ def repr_work(step: Step) -> str:
     return f"{step.work!r:.2000}"
 
 
+@cache
 def code_version() -> str:
-    """Identity of the code that decides about bytes."""
+    """Identity of the code that decides about bytes, as it was when first asked for."""
     files = sorted(
         path
         for package in DATA_PACKAGES

@@ -3,11 +3,11 @@
 from typing import Any
 
 import click
-from infra.teacher.launch import Launch
-from infra.teacher.serving import Serving
 
 from infra.setup.environments import environment
 from infra.setup.models import teacher_model
+from infra.teacher.launch import Launch
+from infra.teacher.serving import Serving
 from pipelines.commands import run_recipe
 
 MAX_MODEL_LEN = 4096

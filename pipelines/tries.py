@@ -8,9 +8,8 @@ count the deaths of that very item.
 import secrets
 from dataclasses import dataclass
 
-from manifests.commits import task_id
-
 from manifests import layout
+from manifests.commits import task_id
 from manifests.store import Store
 
 
@@ -22,13 +21,23 @@ class Tries:
     most: int = 3
     """Deaths after which an item is quarantined: promise P7."""
 
-    def mark(self, step: str, slice_index: int, item: str) -> int:
-        """Mark a try of this item; how many deaths it has behind it."""
-        prefix = self._prefix(step, slice_index, item)
-        deaths = len(list(self.store.list(prefix)))
-        if deaths < self.most:
-            self.store.put(prefix + secrets.token_hex(8), b"")
-        return deaths
+    def deaths(self, step: str, slice_index: int, item: str) -> int:
+        """How many deaths this item has behind it."""
+        return len(list(self.store.list(self._prefix(step, slice_index, item))))
+
+    def mark(self, step: str, slice_index: int, item: str) -> str:
+        """Mark a try of this item; the mark.
+
+        Raises:
+            StoreFull: No room left.
+        """
+        mark = self._prefix(step, slice_index, item) + secrets.token_hex(8)
+        self.store.put(mark, b"")
+        return mark
+
+    def withdraw(self, mark: str) -> None:
+        """Take one mark away: the try was stopped from outside and says nothing of the item."""
+        self.store.delete(mark)
 
     def clear(self, step: str, slice_index: int, item: str) -> None:
         """Take the marks of this item away: it came through."""

@@ -22,6 +22,8 @@ class WorkerConfig:
     endpoints: Sequence[Endpoint]
     roles: Mapping[str, str]
     """Role to `model@revision`."""
+    code: str
+    """`pipelines.plan.code_version` of the driver: its workers must run the same."""
     items_in_flight: int = 256
     """Rows worked on at once, over all open tasks."""
 

@@ -161,12 +161,17 @@ async def _one(
 async def _one_alone(
     task: GenerateTask, row: Source, worker: Worker, completions: TaskCompletions
 ) -> Made:
-    deaths = await asyncio.to_thread(worker.tries.mark, task.step, task.slice, row.id)
-    if deaths >= worker.tries.most:
-        evidence = f"its worker died {worker.tries.most} times while it ran alone"
+    tries, item = worker.tries, (task.step, task.slice, row.id)
+    if await asyncio.to_thread(tries.deaths, *item) >= tries.most:
+        evidence = f"its worker died or hung {tries.most} times while it ran alone"
         return quarantined(row.id, row.text, task.work.method.name, evidence)
-    made = await _one(task, row, worker, completions)
-    await asyncio.to_thread(worker.tries.clear, task.step, task.slice, row.id)
+    mark = await when_there_is_room(worker.journal, partial(tries.mark, *item))
+    try:
+        made = await _one(task, row, worker, completions)
+    except BaseException:  # cancelled, or the whole run stops; the worker lives
+        await asyncio.to_thread(tries.withdraw, mark)
+        raise
+    await asyncio.to_thread(tries.clear, *item)
     return made
 
 
@@ -188,7 +193,7 @@ def _outcome(
             item_ids += [item[0]] * len(item[1])
             rows += item[1]
     rows = task.work.tokenizer.count(rows, store)
-    used = (completions.used[key] for key in sorted(completions.used))
+    used = (_reproducible(*completions.used[key]) for key in sorted(completions.used))
     return Outcome(
         row_type=task.work.makes,
         table=to_table(rows, item_ids, row_type),
@@ -199,6 +204,12 @@ def _outcome(
     )
 
 
+def _reproducible(role: str, completion: Completion) -> tuple[str, Completion]:
+    """The call without what the server's cache happened to hold: that is no part of the data."""
+    usage = replace(completion.usage, cached_tokens=0)
+    return role, replace(completion, usage=usage)
+
+
 async def _commit(
     task: GenerateTask,
     worker: Worker,
@@ -206,21 +217,19 @@ async def _commit(
     completions: TaskCompletions,
     prefix: str,
 ) -> Commit:
-    """Commit, then leave exactly the used completions (or none) behind."""
-    store, found = worker.store, []
-
-    def write() -> None:
-        found.append(commit_outcome(store, task.step, task.slice, outcome))
-
-    await when_there_is_room(worker.journal, write)
+    """Commit, then leave exactly the answers of the standing commit (or none) behind."""
+    store = worker.store
+    write = partial(commit_outcome, store, task.step, task.slice, outcome)
+    commit, ours = await when_there_is_room(worker.journal, write)
+    used = {key: completion for key, (_, completion) in completions.used.items()}
 
     def tidy() -> None:
         segments = list(store.list(prefix))
-        used = {key: completion for key, (_, completion) in completions.used.items()}
         kept = write_segment(store, prefix, used) if task.keep_transcripts and used else ""
         for segment in segments:
             if segment != kept:
                 store.delete(segment)
 
-    await when_there_is_room(worker.journal, tidy)
-    return found[0]
+    if ours:
+        await when_there_is_room(worker.journal, tidy)
+    return commit

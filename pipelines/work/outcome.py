@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pyarrow as pa
-from manifests.commits import Commit, InputShard, Ledger, publish, read_commit, task_id
 
 from manifests import layout
+from manifests.commits import Commit, InputShard, Ledger, publish, read_commit, task_id
 from manifests.errors import NotInStore
 from manifests.records import Record, Reject, Rejection, Seed, SeedDocument
 from manifests.shards import read_shard, write_shard
@@ -56,29 +56,30 @@ class Outcome:
         )
 
 
-def commit_outcome(store: Store, step: str, slice_index: int, outcome: Outcome) -> Commit:
-    """Write an outcome and commit it; the commit that stands, ours or somebody's before us.
+def commit_outcome(
+    store: Store, step: str, slice_index: int, outcome: Outcome
+) -> tuple[Commit, bool]:
+    """Write an outcome and commit it; the commit that stands, and whether it says what ours does.
 
     Raises:
         StoreFull: No room left; nothing is committed, and trying again later is safe.
     """
     rejects = to_table(outcome.rejects, cls=Reject)
     stats = measure(outcome.table, rejects, outcome.usage, outcome.tokenizer)
-    return publish(
-        store,
-        Commit(
-            task=task_id(step, slice_index),
-            step=step,
-            slice_index=slice_index,
-            row_type=outcome.row_type,
-            inputs=tuple(outcome.inputs),
-            data=write_shard(store, partial(layout.data_file, step), outcome.table),
-            rejects=write_shard(store, partial(layout.rejects_file, step), rejects),
-            ledger=outcome.ledger,
-            stats=stats,
-            nonce=secrets.token_hex(8),
-        ),
+    ours = Commit(
+        task=task_id(step, slice_index),
+        step=step,
+        slice_index=slice_index,
+        row_type=outcome.row_type,
+        inputs=tuple(outcome.inputs),
+        data=write_shard(store, partial(layout.data_file, step), outcome.table),
+        rejects=write_shard(store, partial(layout.rejects_file, step), rejects),
+        ledger=outcome.ledger,
+        stats=stats,
+        nonce=secrets.token_hex(8),
     )
+    standing = publish(store, ours)
+    return standing, standing.digest == ours.digest
 
 
 def read_input(store: Store, step: str, slice_index: int) -> tuple[pa.Table, InputShard]:
