@@ -93,6 +93,29 @@ def test_no_more_answers_are_taken_than_a_crash_may_cost(tmp_path: Path) -> None
     asyncio.run(go())
 
 
+def test_a_flush_does_not_wait_for_what_comes_after_it(tmp_path: Path) -> None:
+    async def go() -> None:
+        store = open_store(str(tmp_path))
+        journal = Journal(store)
+        flushed = False
+
+        async def keep_coming(worker: int) -> None:
+            number = 0
+            while not flushed:
+                await journal.append(f"{PREFIX}{worker}/", f"k{number}", answer(str(number)))
+                number += 1
+
+        others = [asyncio.ensure_future(keep_coming(n)) for n in range(4)]
+        await journal.append(PREFIX, "mine", answer("mine"))
+        await asyncio.wait_for(journal.flush(), 60)
+        assert "mine" in read_segments(store, PREFIX)
+        flushed = True
+        await asyncio.gather(*others)
+        await journal.close()
+
+    asyncio.run(go())
+
+
 def test_equal_questions_of_two_records_are_asked_once(tmp_path: Path) -> None:
     asked: list[str] = []
 
