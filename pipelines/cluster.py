@@ -4,8 +4,9 @@ import asyncio
 import logging
 import math
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,12 @@ logger = logging.getLogger(__name__)
 @contextmanager
 def connected(workers: int) -> Iterator[None]:
     """Join the cluster that `RAY_ADDRESS` names (a submitted job's own), or start a local one."""
-    _connect(cpus=CPU_SHARE * (workers + NOT_GENERATING))
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # Ray's own threads print, and stdout is for results
+        _connect(cpus=CPU_SHARE * (workers + NOT_GENERATING))
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _connect(cpus: float) -> None:

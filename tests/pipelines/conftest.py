@@ -18,6 +18,8 @@ import psutil
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+METHODS = Path(__file__).parent / "methods"
+"""Importable by drivers and workers: methods that misbehave."""
 WORKER = "ray::_GenerateWorker"
 
 
@@ -36,14 +38,18 @@ class Cluster:
     dashboard: str
     drivers: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def pipelines(self, *arguments: str) -> subprocess.Popen[str]:
-        """`python -m pipelines ...` as a process."""
+    def pipelines(self, *arguments: str, log: Path | None = None) -> subprocess.Popen[str]:
+        """`python -m pipelines ...` as a process; its stderr in `log`, to read while it runs."""
+        return self.python("-m", "pipelines", *arguments, log=log)
+
+    def python(self, *arguments: str, log: Path | None = None) -> subprocess.Popen[str]:
+        """A driver that is started so."""
         driver = subprocess.Popen(
-            [sys.executable, "-m", "pipelines", *arguments],
+            [sys.executable, *arguments],
             cwd=REPOSITORY,
             env=self.environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=log.open("w") if log else subprocess.PIPE,
             text=True,
         )
         self.drivers.append(driver)
@@ -113,7 +119,9 @@ def cluster(
         **moto_credentials,
         "AWS_ENDPOINT_URL": moto_endpoint,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(REPOSITORY), str(METHODS), os.environ.get("PYTHONPATH")])
+        ),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -164,8 +172,8 @@ def prose(file: int, number: int) -> str:
     where, what = things[file], things[number]
     year = 1801 + 17 * file + number
     return "\n\n".join(
-        f"The {where} of Saint {what.title()} was measured in {year + part}. Its keepers wrote that "
-        f"{40 + 3 * part + number} carts a day passed the {what}, because the old road had been "
+        f"The {where} of Saint {what.title()} was measured in {year + part}. Its keepers wrote "
+        f"that {40 + 3 * part + number} carts a day passed the {what}, because the old road was "
         f"flooded twice, and therefore every cart paid {5 + part} pence. When the {where} was "
         f"closed for repair, trade moved to the {what}, so prices there rose by {10 + part} "
         "percent within one season, and the council decided to build a second gate."
