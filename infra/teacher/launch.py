@@ -5,6 +5,7 @@ that serve the same bytes serve the same teacher.
 """
 
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -73,13 +74,14 @@ class Launch:
             command += ["--revision", self.revision]
         if self.max_model_len:
             command += ["--max-model-len", str(self.max_model_len)]
-        # Without it a small model fills an answer's JSON with blanks up to its token limit.
-        command += ["--structured-outputs-config", '{"disable_any_whitespace": true}']
         if not has_gpu():
             command += ["--dtype", "float32", "--enforce-eager"]
             # vLLM 0.32 dies on a CPU when a prompt with a sampling seed is prefilled in chunks:
             # it rewinds a generator that, on a CPU, has no offset.
             command += ["--no-enable-chunked-prefill"]
+            # A small model fills its JSON with blanks up to the token limit if it may.
+            compact = {"backend": "xgrammar", "disable_any_whitespace": True}
+            command += ["--structured-outputs-config", json.dumps(compact)]
         return [*command, *self.extra]
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
