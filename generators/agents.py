@@ -11,27 +11,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from generators.asking import PromptText, ask_json
+from generators.asking import PromptText, ask_json, ask_messages
 from generators.contract import Tools
 from generators.endings import whole_sentences
 from generators.talk import check_clean
 from generators.taxonomy import Task
-from manifests.completions import Decoding
+from manifests.completions import Decoding, Message
 
 Score = Annotated[int, Field(ge=1, le=5)]
 Answerable = Literal["yes", "no"]
+_INSTRUCTION_CHARACTERS = 3000
+_RESPONSE_CHARACTERS = 12_000
 
 
 class Written(BaseModel):
     """An instruction, new or edited."""
 
-    instruction: Annotated[str, Field(min_length=8, max_length=3000)]
-
-
-class ShortWritten(Written):
-    """The same, for a very small teacher."""
-
-    instruction: Annotated[str, Field(min_length=12, max_length=200)]
+    instruction: Annotated[str, Field(min_length=8, max_length=_INSTRUCTION_CHARACTERS)]
 
 
 class Suggestion(BaseModel):
@@ -41,26 +37,12 @@ class Suggestion(BaseModel):
     edit: Annotated[str, Field(min_length=1, max_length=1500)]
 
 
-class ShortSuggestion(Suggestion):
-    """The same, for a very small teacher."""
-
-    analysis: Annotated[str, Field(max_length=60)]
-    edit: Annotated[str, Field(min_length=1, max_length=120)]
-
-
-class Answered(BaseModel):
+class Reply(BaseModel):
     """The answer, after the places of the text that bear on it."""
 
     basis: Annotated[str, Field(max_length=3000)]
     can_be_answered: Answerable
-    response: Annotated[str, Field(min_length=1, max_length=12_000)]
-
-
-class ShortAnswered(Answered):
-    """The same, for a very small teacher."""
-
-    basis: Annotated[str, Field(max_length=80)]
-    response: Annotated[str, Field(min_length=20, max_length=320)]
+    response: Annotated[str, Field(min_length=1, max_length=_RESPONSE_CHARACTERS)]
 
 
 class Verdict(BaseModel):
@@ -80,10 +62,11 @@ class ShortVerdict(Verdict):
 
 
 class Size(StrEnum):
-    """How much the answers may hold."""
+    """How much is asked of the teacher."""
 
     FULL = "full"
-    SHORT = "short"
+    PLAIN = "plain"
+    """For a very small teacher: plain text but for the verdict, and a short one."""
 
 
 class Edit(StrEnum):
@@ -105,19 +88,7 @@ _EDITS = {
 }
 
 
-_WRITTEN: dict[Size, tuple[type[Written], int]] = {
-    Size.FULL: (Written, 3000),
-    Size.SHORT: (ShortWritten, 200),
-}
-_ANSWERED: dict[Size, tuple[type[Answered], int]] = {
-    Size.FULL: (Answered, 12_000),
-    Size.SHORT: (ShortAnswered, 320),
-}
-_SUGGESTION: dict[Size, type[Suggestion]] = {
-    Size.FULL: Suggestion,
-    Size.SHORT: ShortSuggestion,
-}
-_VERDICT: dict[Size, type[Verdict]] = {Size.FULL: Verdict, Size.SHORT: ShortVerdict}
+_VERDICT: dict[Size, type[Verdict]] = {Size.FULL: Verdict, Size.PLAIN: ShortVerdict}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +97,14 @@ class Context:
 
     text: str
     task: Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """An answer, and whether the answerer holds that the text settles it, if it was asked."""
+
+    response: str
+    can_be_answered: Answerable | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,27 +128,27 @@ class Agents:
             task=at.task.name,
             definition=at.task.definition,
         )
-        schema, limit = _WRITTEN[self.size]
-        new = await ask_json(tools, schema, asked, self.writing)
-        return _clean(new.instruction, limit)
+        return await self._instruction(asked, tools)
 
     async def refined(self, at: Context, instruction: str, edit: Edit, tools: Tools) -> str:
         """The instruction after one suggestion, applied."""
         common = {"text": at.text, "task": at.task.name, "aim": _EDITS[edit]}
         asked = self.suggest.messages(instruction=instruction, **common)
-        schema = _SUGGESTION[self.size]
-        suggested = await ask_json(tools, schema, asked, self.judging, role="critic")
-        asked = self.edit.messages(instruction=instruction, edit=suggested.edit, **common)
-        answer, limit = _WRITTEN[self.size]
-        edited = await ask_json(tools, answer, asked, self.writing)
-        return _clean(edited.instruction, limit)
+        suggested = await self._suggested(asked, tools)
+        asked = self.edit.messages(instruction=instruction, edit=suggested, **common)
+        return await self._instruction(asked, tools)
 
     async def answered(self, at: Context, instruction: str, tools: Tools) -> Answered:
-        """The answer, cleaned."""
+        """The answer, cleaned; in plain text it makes no claim of what the text settles."""
         asked = self.answer.messages(text=at.text, instruction=instruction)
-        schema, limit = _ANSWERED[self.size]
-        answer = await ask_json(tools, schema, asked, self.answering)
-        return answer.model_copy(update={"response": _clean(answer.response, limit)})
+        if self.size is Size.PLAIN:
+            said = await ask_messages(tools, asked, self.answering)
+            return Answered(response=_clean(said), can_be_answered=None)
+        found = await ask_json(tools, Reply, asked, self.answering)
+        return Answered(
+            response=_clean(found.response, _RESPONSE_CHARACTERS),
+            can_be_answered=found.can_be_answered,
+        )
 
     async def judged(
         self, at: Context, instruction: str, answer: Answered, tools: Tools
@@ -178,6 +157,19 @@ class Agents:
         asked = self.judge.messages(text=at.text, instruction=instruction, answer=answer.response)
         return await ask_json(tools, _VERDICT[self.size], asked, self.judging, role="critic")
 
+    async def _instruction(self, asked: tuple[Message, ...], tools: Tools) -> str:
+        if self.size is Size.PLAIN:
+            return _clean(await ask_messages(tools, asked, self.writing))
+        written = await ask_json(tools, Written, asked, self.writing)
+        return _clean(written.instruction, _INSTRUCTION_CHARACTERS)
 
-def _clean(text: str, limit: int) -> str:
-    return check_clean(whole_sentences(text, limit), allow_meta=True)
+    async def _suggested(self, asked: tuple[Message, ...], tools: Tools) -> str:
+        if self.size is Size.PLAIN:
+            return await ask_messages(tools, asked, self.writing, role="critic")
+        suggestion = await ask_json(tools, Suggestion, asked, self.judging, role="critic")
+        return suggestion.edit.strip()
+
+
+def _clean(text: str, limit: int | None = None) -> str:
+    whole = text if limit is None else whole_sentences(text, limit)
+    return check_clean(whole, allow_meta=True)

@@ -8,18 +8,18 @@ Source: phi-4 report, section 1 and D.1.3 [R]; floors, turns and bands are [I].
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 
-from generators.asking import PromptText, ask_json, prompt_text
+from generators.asking import PromptText, ask_json, ask_messages, prompt_text
 from generators.contract import Declined, Tools
 from generators.dialogue_casts import DEBATERS, INTERVIEW, PERSONAS, TUTOR, Cast, Speaker
 from generators.dialogue_turns import (
     CHECKS,
     EVALUATIONS,
-    SAID,
     Bounds,
     Check,
+    Draft,
     Evaluation,
     Said,
     Size,
@@ -115,22 +115,21 @@ class Dialogue:
     async def _turn(self, talk: _Talk, tools: Tools) -> None:
         """Add the next turn, written at most twice."""
         asked = self._request(talk)
-        spoken, said, problem = await self._try(talk, asked, tools)
-        if problem is not None:
+        outcome, written = await self._try(talk, asked, tools)
+        if isinstance(outcome, Rejection):
             talk.retries += 1
             again = self.texts.retry.messages(
-                problem=problem.detail,
+                problem=outcome.detail,
                 name=self._speaker(talk).name,
                 words=self.bounds.max_words,
             )
-            failed = Message(role="assistant", content=said.model_dump_json())
-            spoken, said, problem = await self._try(talk, (*asked, failed, *again), tools)
-        if spoken is None or problem is not None:
-            last = problem or Rejection(reason=Reason.EMPTY)
-            raise Declined(last.reason, f"turn {len(talk.spoken) + 1}, twice: {last.detail}")
-        said = said.model_copy(update={"text": spoken.text})
-        talk.history = [*asked, Message(role="assistant", content=said.model_dump_json())]
-        talk.spoken.append(spoken)
+            asked_again = (*asked, written.own, *again)
+            outcome, _ = await self._try(talk, asked_again, tools)
+        if isinstance(outcome, Rejection):
+            detail = f"turn {len(talk.spoken) + 1}, twice: {outcome.detail}"
+            raise Declined(outcome.reason, detail)
+        talk.history = [*asked, outcome.draft.own]
+        talk.spoken.append(outcome)
 
     def _speaker(self, talk: _Talk, ahead: int = 0) -> Speaker:
         return talk.speakers[(len(talk.spoken) + ahead) % 2]
@@ -151,32 +150,37 @@ class Dialogue:
 
     async def _try(
         self, talk: _Talk, asked: tuple[Message, ...], tools: Tools
-    ) -> tuple[Spoken | None, Said, Rejection | None]:
-        """A turn as written, cleaned and judged, and what is wrong with it."""
-        said = await ask_json(tools, SAID[self.size], asked, self.speaking)
+    ) -> tuple[Spoken | Rejection, Draft]:
+        """A turn, or what is wrong with it; and what was written."""
+        written = await self._draft(asked, tools)
         try:
-            text, praise = cut_praise(clean_turn(said.text, talk.speakers, self.size))
+            text, praise = cut_praise(clean_turn(written.text, talk.speakers))
         except Declined as refused:
-            return None, said, refused.rejection
+            return refused.rejection, written
         if problem := problem_of(text, talk.seed, talk.spoken, self.bounds):
-            return None, said, problem
-        own = Message(
-            role="assistant", content=said.model_copy(update={"text": text}).model_dump_json()
-        )
+            return problem, written
+        draft = replace(written, text=text)
         wanted = self.texts.evaluate.messages(
             name=self._speaker(talk).name, next_name=self._speaker(talk, 1).name
         )
         answer = EVALUATIONS[self.size]
-        evaluation = await ask_json(tools, answer, (*asked, own, *wanted), self.judging)
+        evaluation = await ask_json(tools, answer, (*asked, draft.own, *wanted), self.judging)
+        supposed = draft.move == "scenario"
         spoken = Spoken(
             speaker=self._speaker(talk),
-            move=said.move,
-            text=text,
+            draft=draft,
             evaluation=evaluation,
             praise=praise,
-            new_numbers=0 if said.move == "scenario" else new_numbers(text, talk.seed, talk.spoken),
+            new_numbers=0 if supposed else new_numbers(text, talk.seed, talk.spoken),
         )
-        return spoken, said, judged_problem(text, evaluation, talk.seed, talk.spoken, self.bounds)
+        problem = judged_problem(text, evaluation, talk.seed, talk.spoken, self.bounds)
+        return problem or spoken, written
+
+    async def _draft(self, asked: tuple[Message, ...], tools: Tools) -> Draft:
+        if self.size is Size.PLAIN:
+            return Draft(move=None, text=await ask_messages(tools, asked, self.speaking))
+        said = await ask_json(tools, Said, asked, self.speaking)
+        return Draft(move=said.move, text=said.text)
 
     async def _check(self, talk: _Talk, tools: Tools) -> Check:
         asked = self.texts.check.messages(
@@ -228,7 +232,9 @@ def _scores(spoken: Sequence[Spoken]) -> dict[str, float]:
         given = [float(getattr(evaluation, what)) for evaluation in judged]
         scores[f"{what}_mean"] = mean(given)
         scores[f"{what}_min"] = min(given)
-    scores["scenarios"] = float(sum(turn.move == "scenario" for turn in spoken))
+    moves = [turn.draft.move for turn in spoken]
+    if None not in moves:
+        scores["scenarios"] = float(moves.count("scenario"))
     scores["praise"] = float(sum(turn.praise for turn in spoken))
     scores["new_numbers"] = float(sum(turn.new_numbers for turn in spoken))
     return scores
@@ -271,16 +277,16 @@ QUICK = Dialogue(
         open=prompt_text("dialogue_quick_open"),
         turn=prompt_text("dialogue_quick_turn"),
         close=prompt_text("dialogue_quick_turn"),
-        retry=prompt_text("dialogue_retry"),
+        retry=prompt_text("dialogue_quick_retry"),
         evaluate=prompt_text("dialogue_quick_evaluate"),
         check=prompt_text("dialogue_quick_check"),
     ),
-    speaking=Decoding(temperature=0.7, top_p=0.9, max_tokens=512),
+    speaking=Decoding(temperature=0.7, top_p=0.9, max_tokens=200, stop=("\n\n",)),
     judging=Decoding(temperature=0.5, top_p=0.9, max_tokens=256),
     turns=4,
     bounds=Bounds(
         min_words=4,
-        max_words=80,
+        max_words=160,
         max_growth=6.0,
         max_repeated=0.8,
         min_opening=0.0,
@@ -289,7 +295,7 @@ QUICK = Dialogue(
         min_new=1,
         min_nuance=1,
     ),
-    size=Size.SHORT,
+    size=Size.PLAIN,
     max_source_words=200,
     min_consistent=1,
     min_grounded=1,

@@ -1,5 +1,6 @@
 """One turn of a dialogue: what the teacher is asked for, and what code finds wrong with it."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,24 +16,20 @@ from generators.preserve import kept
 from generators.seeds.segment import count_words
 from generators.seeds.tags import grounding
 from generators.talk import check_clean
+from manifests.completions import Message
 from manifests.records import Reason, Rejection, Seed
 
 Move = Literal["facts", "summary", "perspective", "scenario"]
 Score = Annotated[int, Field(ge=1, le=5)]
 FULL_SCORE = 5
+_CHARACTERS = 2000
 
 
 class Said(BaseModel):
     """A turn as the teacher writes it."""
 
     move: Move
-    text: Annotated[str, Field(min_length=1, max_length=2000)]
-
-
-class ShortSaid(Said):
-    """A turn that a very small teacher finishes."""
-
-    text: Annotated[str, Field(min_length=60, max_length=320)]
+    text: Annotated[str, Field(min_length=1, max_length=_CHARACTERS)]
 
 
 class Evaluation(BaseModel):
@@ -66,16 +63,31 @@ class ShortCheck(Check):
 
 
 class Size(StrEnum):
-    """How much the answers may hold."""
+    """How much is asked of the teacher."""
 
     FULL = "full"
-    SHORT = "short"
+    PLAIN = "plain"
+    """For a very small teacher: turns in plain text, and short judgements."""
 
 
-_CHARACTERS = {Size.FULL: 2000, Size.SHORT: 320}
-SAID: dict[Size, type[Said]] = {Size.FULL: Said, Size.SHORT: ShortSaid}
-EVALUATIONS: dict[Size, type[Evaluation]] = {Size.FULL: Evaluation, Size.SHORT: ShortEvaluation}
-CHECKS: dict[Size, type[Check]] = {Size.FULL: Check, Size.SHORT: ShortCheck}
+EVALUATIONS: dict[Size, type[Evaluation]] = {Size.FULL: Evaluation, Size.PLAIN: ShortEvaluation}
+CHECKS: dict[Size, type[Check]] = {Size.FULL: Check, Size.PLAIN: ShortCheck}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A turn as written; the move is None where the teacher was not asked to name it."""
+
+    move: Move | None
+    text: str
+
+    @property
+    def own(self) -> Message:
+        """The turn as its writer sees it in the history: in the form that was asked for."""
+        if self.move is None:
+            return Message(role="assistant", content=self.text)
+        content = json.dumps({"move": self.move, "text": self.text}, ensure_ascii=False)
+        return Message(role="assistant", content=content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +95,17 @@ class Spoken:
     """An accepted turn with its measures."""
 
     speaker: Speaker
-    move: Move
-    text: str
+    draft: Draft
     evaluation: Evaluation
     praise: int
     """Openers cut off."""
     new_numbers: int
     """Numbers that neither the seed nor an earlier turn has, outside supposed cases."""
+
+    @property
+    def text(self) -> str:
+        """The words of the turn, cleaned."""
+        return self.draft.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,14 +158,14 @@ def cut_praise(text: str) -> tuple[str, int]:
     return (text[:1].upper() + text[1:] if count else text), count
 
 
-def clean_turn(text: str, speakers: Sequence[Speaker], size: Size) -> str:
+def clean_turn(text: str, speakers: Sequence[Speaker]) -> str:
     """The speaker's own words: no name before them, and nobody else's turn after them.
 
     Raises:
         Declined: The turn refuses, or talks of the source; or nothing is left of it.
     """
     names = "|".join(re.escape(speaker.name) for speaker in speakers)
-    said = whole_sentences(text, _CHARACTERS[size]).strip()
+    said = whole_sentences(text, _CHARACTERS).strip()
     own = re.sub(rf"\A\W*(?:{names})\W*:\W*", "", said)
     return check_clean(re.split(rf"\n\W*(?:{names})\W*:", own)[0])
 

@@ -139,7 +139,7 @@ class AgentInstruct:
             "draft": draft,
             "edits": ", ".join(edits),
         }
-        return self._record(row, index, parts, answer, verdict)
+        return self._record(row, index, parts, verdict)
 
     def _check_answer(self, answer: str, text: str) -> None:
         if (share := max(repeated_share(answer), repeated_lines(answer))) > self.max_repeated:
@@ -175,9 +175,7 @@ class AgentInstruct:
             found.append(outcome)
         return found
 
-    def _record(
-        self, row: Seed, index: int, parts: dict[str, str], answer: Answered, verdict: Verdict
-    ) -> Record:
+    def _record(self, row: Seed, index: int, parts: dict[str, str], verdict: Verdict) -> Record:
         text = render(parts["context"], parts["instruction"], parts["answer"])
         return Record(
             id=record_id(self.name, row.id, text, index),
@@ -193,7 +191,7 @@ class AgentInstruct:
                 "follows": float(verdict.follows),
                 "grounded": float(verdict.grounded),
                 "self_contained": float(verdict.self_contained),
-                "answerable": float(answer.can_be_answered == "yes"),
+                "answerable": float(verdict.can_be_answered == "yes"),
             },
             rounds=1 + self.refinements,
         )
@@ -262,10 +260,10 @@ QUICK = AgentInstruct(
         edit=prompt_text("edit_quick"),
         answer=prompt_text("answer_quick"),
         judge=prompt_text("answer_quick_judge"),
-        writing=Decoding(temperature=0.7, top_p=0.9, max_tokens=256),
-        answering=Decoding(temperature=0.7, top_p=0.9, max_tokens=512),
+        writing=Decoding(temperature=0.7, top_p=0.9, max_tokens=128, stop=("\n",)),
+        answering=Decoding(temperature=0.7, top_p=0.9, max_tokens=256, stop=("\n\n",)),
         judging=Decoding(temperature=0.5, top_p=0.9, max_tokens=256),
-        size=Size.SHORT,
+        size=Size.PLAIN,
     ),
     floors=Floors(follows=1, grounded=1, self_contained=1, agreement=False),
     edits=(Edit.HARDER,),

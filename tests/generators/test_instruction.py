@@ -68,10 +68,18 @@ GOOD_VERDICT: dict[str, object] = {
 KEYS = {"instruction": "write", "edit": "suggest", "response": "answer", "follows": "judge"}
 
 
+def plain_agent_of(prompt: Prompt) -> str:
+    """The same of agents that are asked for plain text; those of a tiny teacher ask for little."""
+    request = prompt.messages[-1].content
+    asked = {"Write one question": "write", "How can": "suggest", "Write a harder": "edit"}
+    asked |= {"Answer the question": "answer"}
+    return next((agent for words, agent in asked.items() if words in request), "transform")
+
+
 def agent_of(prompt: Prompt) -> str:
     """Which agent is asked."""
     if prompt.schema is None:
-        return "transform"
+        return plain_agent_of(prompt)
     properties = json.loads(prompt.schema)["properties"]
     agent = next(agent for key, agent in KEYS.items() if key in properties)
     if agent == "write" and "Apply this edit" in prompt.messages[-1].content:
@@ -103,7 +111,10 @@ def teacher(**answers: Answer | Callable[[Prompt, int], Answer]) -> ScriptedTeac
         agent = agent_of(prompt)
         n = counts[agent] = counts.get(agent, -1) + 1
         answer = answers.get(agent, usual[agent])
-        return answer(prompt, n) if callable(answer) else answer
+        given = answer(prompt, n) if callable(answer) else answer
+        if prompt.schema is None and isinstance(given, dict):
+            return str(next(given[key] for key in KEYS if key in given))
+        return given
 
     return ScriptedTeacher(script)
 
@@ -314,21 +325,24 @@ def test_code_and_long_sources_are_not_asked_about() -> None:
 
 
 def test_a_string_that_fills_its_limit_ends_with_its_last_whole_sentence() -> None:
-    short = {**GOOD_ANSWER, "response": ("The sea warms. " + "ice and water " * 40)[:320]}
-    (record,) = records(run(QUICK, teacher(answer=short)))
+    full = {**GOOD_ANSWER, "response": ("The sea warms. " + "ice and water " * 900)[:12_000]}
+    (record,) = records(run(ONE, teacher(answer=full)))
     assert record.parts["answer"] == "The sea warms."
-    endless = {**GOOD_ANSWER, "response": "x" * 320}
-    assert reason(run(QUICK, teacher(answer=endless))) is Reason.TRUNCATED
+    endless = {**GOOD_ANSWER, "response": "x" * 12_000}
+    assert reason(run(ONE, teacher(answer=endless))) is Reason.TRUNCATED
     assert whole_sentences("No stop here", 100) == "No stop here"
 
 
-def test_a_tiny_teacher_is_asked_five_times_and_every_string_it_writes_is_bounded() -> None:
+def test_a_tiny_teacher_is_asked_five_times_and_every_answer_is_bounded() -> None:
     asked = teacher()
     assert len(records(run(QUICK, asked))) == 1
     assert len(asked.asked) == 5
     for prompt in asked.asked:
-        for value in json.loads(prompt.schema or "{}")["properties"].values():
-            assert value.get("type") != "string" or "enum" in value or value["maxLength"] <= 320
+        if prompt.schema is None:
+            assert prompt.decoding.stop
+            continue
+        for value in json.loads(prompt.schema)["properties"].values():
+            assert value["type"] == "integer" or "enum" in value or value["maxLength"] <= 80
 
 
 @pytest.mark.parametrize("method", INSTRUCTIONS, ids=lambda method: method.name)
