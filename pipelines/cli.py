@@ -6,7 +6,10 @@ from typing import Any
 import click
 
 ROOT = click.option("--root", required=True, help="Where everything is kept: any fsspec URL.")
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
+AS_JSON_LINES = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a line on stdout, with everything."
+)
 
 
 @click.group(help="Runs of recipes: start one, plan it, see how far it is, look at what it made.")
@@ -88,7 +91,7 @@ def plan(recipe: str, as_json: bool, **options: Any) -> None:
 @AS_JSON
 def status(run: str | None, root: str, as_json: bool) -> None:
     """How far a run is, from the store alone."""
-    from pipelines.commands import print_status
+    from pipelines.readers import print_status
 
     print_status(run, root, as_json=as_json)
 
@@ -96,14 +99,21 @@ def status(run: str | None, root: str, as_json: bool) -> None:
 @cli.command()
 @click.argument("step")
 @ROOT
-@click.option("-n", "limit", type=click.IntRange(1), default=3, show_default=True)
+@click.option("-n", "limit", type=click.IntRange(1), default=3, show_default=True, help="Rows.")
+@click.option("--record", metavar="ID", help="Rows whose id begins so, instead of the first.")
 @click.option("--rejects", is_flag=True, help="What was refused instead, and why.")
-@AS_JSON
-def show(step: str, root: str, limit: int, rejects: bool, as_json: bool) -> None:
-    """Print records of STEP with their lineage."""
-    from pipelines.commands import print_rows
+@click.option("--transcript", is_flag=True, help="Also every question asked, and its answer.")
+@AS_JSON_LINES
+def show(step: str, root: str, record: str | None, **options: Any) -> None:
+    """Print rows of STEP with all that they were made from: calls, seed, document.
 
-    print_rows(step, root, limit, rejects=rejects, as_json=as_json)
+    STEP is a name, as in rewrite_easy, or the beginning of an address, as in
+    rewrite_easy@1/3f2a. The transcript is made by running the generator again over the stored
+    answers, which proves that the row can be made again.
+    """
+    from pipelines.readers import print_rows
+
+    print_rows(step, root, row_id=record, **options)
 
 
 @cli.command()
@@ -124,6 +134,6 @@ def quickstart(
 @AS_JSON
 def recipes(as_json: bool) -> None:
     """List the recipes, what each can be asked with, and the generators."""
-    from pipelines.commands import print_recipes
+    from pipelines.readers import print_recipes
 
     print_recipes(as_json=as_json)

@@ -20,6 +20,7 @@ from manifests.errors import ConfigError, DataError
 from manifests.fingerprint import canonical_json, content_id, fingerprint, sha256
 from manifests.store import Store
 from pipelines.step import Step, in_order
+from pipelines.work.generate import Generate
 
 REPOSITORY = Path(__file__).parents[1]
 DATA_PACKAGES = ("manifests", "generators", "filters", "pipelines/work")
@@ -95,7 +96,8 @@ def record_plan(store: Store, plan: Plan, *, accept_code: bool) -> None:
         store.put(key, plan.inventory)
     code = code_version()
     for step, note in zip(plan.steps, notes(plan), strict=True):
-        about = {**note.model_dump(), "work": repr_work(step), "code": code, **provenance()}
+        about = {**note.model_dump(), **_method(step), "work": repr_work(step), "code": code}
+        about |= provenance()
         if not store.create(layout.step_file(step.address), canonical_json(about)):
             _same_code(store, step, code, accept_code)
     run = RunNote(
@@ -114,6 +116,13 @@ def _same_code(store: Store, step: Step, code: str, accept_code: bool) -> None:
             f"{code[:12]}): give the step or its generator a new version, or run with "
             "--accept-code-change if the change does not touch what it writes"
         )
+
+
+def _method(step: Step) -> dict[str, object]:
+    """What it takes to run a step's method again over its stored answers."""
+    if not isinstance(step.work, Generate):
+        return {}
+    return {"method": step.work.method.name, "teachers": dict(step.work.teachers)}
 
 
 def repr_work(step: Step) -> str:

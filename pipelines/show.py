@@ -1,51 +1,126 @@
-"""Records with their lineage: from a text back to its seed and all that was asked for it.
+"""Rows of a step, each with the rows it was made from: a record's seed, a seed's document.
 
-Prompts are not stored, because they need not be: running the generator again over the stored
-answers asks exactly the questions that it asked, which also proves that the record can be made
-again.
+A shard names each row's input row (`item_id`), and a commit names its input shards, so the way back
+is read from the slice that the row lies in and nothing is searched.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests import layout
-from manifests.commits import Commit
-from manifests.completions import Completion, Prompt
-from manifests.records import Record, Reject, Seed
+from manifests.commits import Commit, read_commit, task_id
+from manifests.errors import DataError
+from manifests.records import Record, Reject, Seed, SeedDocument
 from manifests.shards import read_shard
 from manifests.store import Store
-from manifests.tables import ROW_TYPES, from_table
+from manifests.tables import ITEM_ID, ROW_TYPES, from_table
+
+Row = SeedDocument | Seed | Record | Reject
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """One question and its answer."""
+class Placed:
+    """A row and the commit that it lies in."""
 
-    prompt: Prompt
-    completion: Completion
-
-
-def rows(store: Store, commits: Sequence[Commit], limit: int, *, rejects: bool) -> list[object]:
-    """The first rows of a step, in the order of its slices, or its rejects."""
-    return list(islice(_rows(store, commits, rejects=rejects), limit))
+    row: Row
+    commit: Commit
+    item_id: str
+    """The `id` of the row's input row."""
 
 
-def _rows(store: Store, commits: Sequence[Commit], *, rejects: bool) -> Iterator[object]:
-    for commit in commits:
-        if rejects:
-            key = layout.rejects_file(commit.step, commit.rejects.sha256)
-            yield from from_table(Reject, read_shard(store, key, commit.rejects))
-        else:
-            key = layout.data_file(commit.step, commit.data.sha256)
-            yield from from_table(ROW_TYPES[commit.row_type], read_shard(store, key, commit.data))
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A row with its ancestors, the nearest first, each once."""
+
+    placed: Placed
+    ancestors: tuple[Placed, ...]
+
+    def ancestor(self, row_type: type[Row]) -> Any:
+        """The nearest ancestor of this type; None if there is none."""
+        rows = (placed.row for placed in self.ancestors)
+        return next((row for row in rows if isinstance(row, row_type)), None)
+
+    @property
+    def making(self) -> tuple[Placed, Placed] | None:
+        """What a method made, the row itself or an ancestor, and what it made it from."""
+        line = (self.placed, *self.ancestors)
+        for made, source in pairwise(line):
+            is_source = isinstance(source.row, Seed | SeedDocument)
+            if is_source and type(source.row) is not type(made.row):
+                return made, source
+        return None
 
 
-def seed_of(store: Store, seeds: Sequence[Commit], record: Record) -> Seed | None:
-    """The seed that a record was made from."""
-    for commit in seeds:
-        key = layout.data_file(commit.step, commit.data.sha256)
-        for row in from_table(Seed, read_shard(store, key, commit.data)):
-            if row.id in record.seed_ids:
-                return row
-    return None
+def commits_in_order(store: Store, step: str, slices: int) -> Iterator[Commit]:
+    """The commits of a step by slice, each read when it is asked for."""
+    prefix = layout.commits_prefix(step)
+    there = {key.removeprefix(prefix).removesuffix(".json") for key in store.list(prefix)}
+    for number in range(slices):
+        if (task := task_id(step, number)) in there:
+            commit = read_commit(store, step, task)
+            if commit is not None:
+                yield commit
+
+
+def find_rows(
+    store: Store, commits: Iterator[Commit], limit: int, *, rejects: bool, row_id: str = ""
+) -> list[Shown]:
+    """The first rows (or rejects) of these commits; with `row_id`, those whose id begins so.
+
+    A reject goes by the id of the item that it is about.
+    """
+    placed = (one for commit in commits for one in _rows(store, commit, limit, rejects, row_id))
+    return [Shown(one, _ancestors(store, one)) for one in islice(placed, limit)]
+
+
+def _rows(store: Store, commit: Commit, limit: int, rejects: bool, row_id: str) -> Iterator[Placed]:
+    if rejects:
+        key, shard = layout.rejects_file(commit.step, commit.rejects.sha256), commit.rejects
+        name = ITEM_ID
+    else:
+        key, shard = layout.data_file(commit.step, commit.data.sha256), commit.data
+        name = "id"
+    table = read_shard(store, key, shard)
+    if row_id:
+        table = table.filter(pc.starts_with(table[name], row_id))
+    row_type = Reject if rejects else ROW_TYPES[commit.row_type]
+    yield from _placed(row_type, table.slice(0, limit), commit)
+
+
+def _placed(row_type: type[Any], table: pa.Table, commit: Commit) -> Iterator[Placed]:
+    rows: Sequence[Row] = from_table(row_type, table)
+    for row, item_id in zip(rows, table[ITEM_ID].to_pylist(), strict=True):
+        yield Placed(row, commit, item_id)
+
+
+def _ancestors(store: Store, placed: Placed) -> tuple[Placed, ...]:
+    found: list[Placed] = []
+    while placed.commit.inputs:
+        placed = _parent(store, placed)
+        found.append(placed)
+    return tuple(found)
+
+
+def _parent(store: Store, placed: Placed) -> Placed:
+    """The input row of a row.
+
+    Raises:
+        DataError: It is not where the commit says.
+    """
+    for shard in placed.commit.inputs:
+        commit = read_commit(store, shard.step, shard.task)
+        if commit is None:
+            continue
+        table = read_shard(store, layout.data_file(shard.step, commit.data.sha256), commit.data)
+        same = table.filter(pc.equal(table["id"], placed.item_id))
+        for row in _placed(ROW_TYPES[commit.row_type], same, commit):
+            return row
+    raise DataError(
+        f"{placed.commit.step} slice {placed.commit.slice_index}: its input row {placed.item_id} is"
+        " in none of its input shards; run `python -m manifests verify` on the step"
+    )

@@ -1,30 +1,85 @@
 """How far the runs on a root are, read from the store alone.
 
 Nothing is asked of Ray or of a driver, so the answer is right while a run is going on and after
-everything has died.
+everything has died. It costs one listing a step (two while the step is open) and its commits.
 """
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 
-from manifests.commits import Commit, Ledger, read_commits
-
+from manifests import layout
+from manifests.commits import Ledger, read_commits, task_id
 from manifests.errors import ConfigError
 from manifests.stats import ShardStats
 from manifests.store import Store
 from pipelines.plan import RunNote, StepNote, read_runs
+from pipelines.work.documents import ReadDocuments
+from pipelines.work.generate import Generate
+from pipelines.work.screen import Screen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Answers of tasks that have not committed: what going on will not ask again."""
+
+    tasks: int = 0
+    segments: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStatus:
     """How far one step is."""
 
-    address: str
-    kind: str
-    slices: int
+    note: StepNote
     committed: int
     ledger: Ledger
     stats: ShardStats
     bytes: int
+    kept: Kept
+
+    @property
+    def address(self) -> str:
+        return self.note.address
+
+    @property
+    def name(self) -> str:
+        """`name@version`."""
+        return self.address.split("/")[1]
+
+    @property
+    def short(self) -> str:
+        """What `show` and `verify` know it by."""
+        return f"{self.name}/{self.address.split('/')[2][:8]}"
+
+    @property
+    def complete(self) -> bool:
+        return self.committed == self.note.slices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """One generator's part of a run."""
+
+    generate: StepStatus
+    screen: StepStatus | None
+    """None in a run that does not screen."""
+
+    @property
+    def end(self) -> StepStatus:
+        """The step whose rows are the generator's records."""
+        return self.screen or self.generate
+
+    @property
+    def share(self) -> float | None:
+        """Seeds that gave at least one written record, of those tried; None before the first."""
+        ledger = self.generate.ledger
+        return ledger.accepted / ledger.planned if ledger.planned else None
+
+    @property
+    def cost(self) -> float | None:
+        """Tokens that the teacher wrote for each token kept; None while none is kept."""
+        kept = self.end.stats.tokens
+        return self.generate.stats.teacher.completion_tokens / kept if kept else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +93,30 @@ class RunStatus:
     @property
     def complete(self) -> bool:
         """Whether every task has committed."""
-        return all(step.committed == step.slices for step in self.steps)
+        return all(step.complete for step in self.steps)
+
+    @property
+    def sources(self) -> tuple[StepStatus, ...]:
+        """The steps that no generator's records come out of: documents and seeds."""
+        own = {step.address for one in self.written for step in (one.generate, one.end)}
+        return tuple(step for step in self.steps if step.address not in own)
+
+    @property
+    def written(self) -> tuple[Written, ...]:
+        """What each generator came to, in the order of the run."""
+        screens = {
+            address: step
+            for step in self.steps
+            if step.note.kind == Screen.__name__
+            for address in step.note.inputs
+        }
+        kinds = {step.address: step.note.kind for step in self.steps}
+        return tuple(
+            Written(generate=step, screen=screens.get(step.address))
+            for step in self.steps
+            if step.note.kind == Generate.__name__
+            and not any(kinds.get(a) == ReadDocuments.__name__ for a in step.note.inputs)
+        )
 
 
 def run_status(store: Store, note: RunNote) -> RunStatus:
@@ -54,15 +132,24 @@ def step_status(store: Store, note: StepNote) -> StepStatus:
     stats = ShardStats.empty()
     for commit in commits:
         ledger, stats = ledger + commit.ledger, stats + commit.stats
+    open_tasks = note.kind == Generate.__name__ and len(commits) < note.slices
     return StepStatus(
-        address=note.address,
-        kind=note.kind,
-        slices=note.slices,
+        note=note,
         committed=len(commits),
         ledger=ledger,
         stats=stats,
         bytes=sum(commit.data.bytes for commit in commits),
+        kept=_kept(store, note, {commit.task for commit in commits}) if open_tasks else Kept(),
     )
+
+
+def _kept(store: Store, note: StepNote, committed: set[str]) -> Kept:
+    tasks = {task_id(note.address, number) for number in range(note.slices)} - committed
+    # The prefix of all tasks is that of one less its last part.
+    above = layout.completions_prefix(note.address, "").rstrip("/") + "/"
+    found = Counter(key.removeprefix(above).split("/")[0] for key in store.list(above))
+    segments = {task: found[task] for task in tasks if task in found}
+    return Kept(tasks=len(segments), segments=sum(segments.values()))
 
 
 def find_run(store: Store, run: str | None) -> RunNote:
@@ -81,43 +168,31 @@ def find_run(store: Store, run: str | None) -> RunNote:
     return found[0]
 
 
-def find_step(store: Store, name: str) -> tuple[str, list[Commit]]:
-    """Address and commits of the step that `name` begins or names, with or without `steps/`.
+def find_step(store: Store, name: str) -> StepNote:
+    """The step that `name` names or begins, with or without `steps/`.
 
     Raises:
         ConfigError: None or several; the message lists them.
     """
-    known = sorted({step.address for note in read_runs(store) for step in note.steps})
+    runs = read_runs(store)
+    if not runs:
+        raise ConfigError(f"no run on {store.url}: start one with `python -m pipelines run`")
+    known = {step.address: step for note in runs for step in note.steps}
+    short = {address: address.removeprefix("steps/") for address in sorted(known)}
     wanted = name.removeprefix("steps/").rstrip("/")
-    short = {address: address.removeprefix("steps/") for address in known}
-    found = [a for a in known if short[a] == wanted or short[a].split("@")[0] == wanted]
-    found = found or [a for a in known if short[a].startswith(wanted)]
+    found = [a for a in short if short[a] == wanted or short[a].split("@")[0] == wanted]
+    found = found or [a for a in short if short[a].startswith(wanted)]
     if len(found) != 1:
-        raise ConfigError(
-            f"which step? {name!r} fits {len(found)} of: {', '.join(short.values()) or 'none'}"
-        )
-    return found[0], sorted(read_commits(store, found[0]), key=lambda commit: commit.slice_index)
+        problem = f"{len(found)} steps fit" if found else "there is no step"
+        listed = ", ".join(_abridged(short[address]) for address in found or short)
+        raise ConfigError(f"{problem} {name!r} on {store.url}; steps: {listed}")
+    return known[found[0]]
 
 
-def table(status: RunStatus, root: str) -> str:
-    """A run's state for a person."""
-    done = sum(step.committed for step in status.steps)
-    tasks = sum(step.slices for step in status.steps)
-    state = "complete" if status.complete else "not complete"
-    lines = [f"run {status.run} ({status.recipe}) on {root}: {done}/{tasks} tasks, {state}"]
-    head = ("step", "tasks", "planned", "accepted", "rejected", "rows", "tokens", "MB", "calls")
-    rows = [_row(step) for step in status.steps]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    for row in [head, *rows]:
-        first, *rest = row
-        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]))
-    for step in status.steps:
-        if step.ledger.rejected or step.ledger.quarantined:
-            reasons = {**step.ledger.rejected, "quarantined": step.ledger.quarantined}
-            told = ", ".join(f"{n} {reason}" for reason, n in reasons.items() if n)
-            lines.append(f"rejected in {_short(step.address)}: {told}")
-    return "\n".join(lines)
+def _abridged(short: str) -> str:
+    """`name@version` and enough of the fingerprint."""
+    name, _, fingerprint = short.partition("/")
+    return f"{name}/{fingerprint[:8]}"
 
 
 def as_json(status: RunStatus) -> dict[str, object]:
@@ -126,37 +201,39 @@ def as_json(status: RunStatus) -> dict[str, object]:
         "run": status.run,
         "recipe": status.recipe,
         "complete": status.complete,
-        "steps": [
+        "records": sum(one.end.ledger.rows for one in status.written),
+        "tokens": sum(one.end.stats.tokens for one in status.written),
+        "steps": [_step_json(step) for step in status.steps],
+        "generators": [
             {
-                "address": step.address,
-                "kind": step.kind,
-                "slices": step.slices,
-                "committed": step.committed,
-                "ledger": asdict(step.ledger),
-                "tokens": step.stats.tokens,
-                "bytes": step.bytes,
-                "calls": step.stats.teacher.calls,
+                "name": one.generate.name,
+                "step": one.end.address,
+                "seeds": one.generate.ledger.planned,
+                "written": one.generate.ledger.rows,
+                "records": one.end.ledger.rows,
+                "tokens": one.end.stats.tokens,
+                "yield": one.share,
+                "teacher_tokens_per_token": one.cost,
             }
-            for step in status.steps
+            for one in status.written
         ],
     }
 
 
-def _row(step: StepStatus) -> tuple[str, ...]:
-    ledger = step.ledger
-    numbers = (
-        f"{step.committed}/{step.slices}",
-        f"{ledger.planned:,}",
-        f"{ledger.accepted:,}",
-        f"{sum(ledger.rejected.values()) + ledger.quarantined:,}",
-        f"{ledger.rows:,}",
-        f"{step.stats.tokens:,}",
-        f"{step.bytes / 1e6:,.2f}",
-        f"{step.stats.teacher.calls:,}",
-    )
-    return (_short(step.address), *numbers)
-
-
-def _short(address: str) -> str:
-    name, _, digest = address.removeprefix("steps/").partition("/")
-    return f"{name}/{digest[:8]}"
+def _step_json(step: StepStatus) -> dict[str, object]:
+    usage = step.stats.teacher
+    return {
+        "address": step.address,
+        "kind": step.note.kind,
+        "slices": step.note.slices,
+        "committed": step.committed,
+        "ledger": asdict(step.ledger),
+        "tokens": step.stats.tokens,
+        "tokenizer": step.stats.tokenizer,
+        "bytes": step.bytes,
+        "calls": usage.calls,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "kept": asdict(step.kept),
+    }

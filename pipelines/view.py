@@ -1,40 +1,185 @@
-"""How plans, runs and rows look in a terminal."""
+"""How plans and runs look in a terminal."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from manifests.records import Record, Reject, Seed, SeedDocument
-from pipelines import status
 from pipelines.estimate import Bill, Estimate
 from pipelines.plan import Plan
+from pipelines.status import RunStatus, StepStatus, Written
 
-RULE = "─" * 80
 
-
-def run_text(found: status.RunStatus, root: str) -> str:
+def run_text(found: RunStatus, root: str) -> str:
     """What a run came to, and how to look at it."""
-    lines = [status.table(found, root)]
-    shown = next((s for s in reversed(found.steps) if s.ledger.rows), None)
-    if shown:
-        step = shown.address.removeprefix("steps/").partition("/")[0]
-        lines += [
-            f"shards: {root}/{shown.address}/data",
-            f"look at some: python -m pipelines show {step.partition('@')[0]} --root {root}",
-            f"prove them: python -m manifests verify {shown.address} --inputs --root {root}",
-        ]
-    return "\n".join(lines)
+    given = f"--root {shlex.quote(root)}"
+    return "\n".join([run_table(found, root), *_lost(found, given), *_hints(found, root, given)])
+
+
+def run_table(found: RunStatus, root: str) -> str:
+    """A run in numbers: its sources, its generators, what was rejected and why."""
+    done, tasks = sum(s.committed for s in found.steps), sum(s.note.slices for s in found.steps)
+    state = "complete" if found.complete else "not complete"
+    lines = [f"run {found.run} ({found.recipe}) on {root}: {state}, {done} of {tasks} tasks", ""]
+    head = ("step", "tasks", "items", "accepted", "rejected", "rows", "calls")
+    lines += [*_columns([head, *(_source_row(step) for step in found.sources)]), ""]
+    if found.written:
+        lines += _columns([_WRITTEN, *map(_written_row, found.written), _total(found.written)])
+        lines += ["", f"records: what the gates kept of what was written; {_counted(found)}"]
+    return "\n".join([*lines, *_rejected(found.steps), *_kept(found.steps)])
+
+
+_WRITTEN = (
+    "generator",
+    "tasks",
+    "seeds",
+    "accepted",
+    "rejected",
+    "yield",
+    "written",
+    "records",
+    "tokens",
+    "calls",
+    "cost",
+)
+
+
+def _source_row(step: StepStatus) -> tuple[str, ...]:
+    ledger = step.ledger
+    return (
+        step.name,
+        f"{step.committed:,}/{step.note.slices:,}",
+        f"{ledger.planned:,}",
+        f"{ledger.accepted:,}",
+        f"{_refused(step):,}",
+        f"{ledger.rows:,}",
+        f"{step.stats.teacher.calls:,}",
+    )
+
+
+def _written_row(one: Written) -> tuple[str, ...]:
+    steps = [one.generate, *([one.screen] if one.screen else [])]
+    ledger = one.generate.ledger
+    return (
+        one.generate.name,
+        f"{sum(s.committed for s in steps):,}/{sum(s.note.slices for s in steps):,}",
+        f"{ledger.planned:,}",
+        f"{ledger.accepted:,}",
+        f"{_refused(one.generate):,}",
+        "-" if one.share is None else f"{one.share:.0%}",
+        f"{ledger.rows:,}",
+        f"{one.end.ledger.rows:,}",
+        f"{one.end.stats.tokens:,}",
+        f"{one.generate.stats.teacher.calls:,}",
+        "-" if one.cost is None else f"{one.cost:.2f}",
+    )
+
+
+def _total(written: Sequence[Written]) -> tuple[str, ...]:
+    kept = sum(one.end.stats.tokens for one in written)
+    spent = sum(one.generate.stats.teacher.completion_tokens for one in written)
+    return (
+        "total",
+        *[""] * 5,
+        f"{sum(one.generate.ledger.rows for one in written):,}",
+        f"{sum(one.end.ledger.rows for one in written):,}",
+        f"{kept:,}",
+        f"{sum(one.generate.stats.teacher.calls for one in written):,}",
+        f"{spent / kept:.2f}" if kept else "-",
+    )
+
+
+def _counted(found: RunStatus) -> str:
+    tokenizers = {one.end.stats.tokenizer for one in found.written} - {""}
+    by = ", ".join(sorted(tokenizers)) or "no tokenizer yet"
+    if "utf8-bytes@1" in tokenizers:
+        by += " (one a byte; --tokenizer FILE counts real ones)"
+    return f"cost: tokens the teacher wrote for each\ntoken kept; tokens counted by {by}"
+
+
+def _refused(step: StepStatus) -> int:
+    return sum(step.ledger.rejected.values()) + step.ledger.quarantined
+
+
+def _reasons(step: StepStatus) -> str:
+    reasons = {**step.ledger.rejected, "quarantined": step.ledger.quarantined}
+    most = sorted(((n, reason) for reason, n in reasons.items() if n), reverse=True)
+    return ", ".join(f"{n:,} {reason}" for n, reason in most)
+
+
+def _rejected(steps: Sequence[StepStatus]) -> list[str]:
+    told = [(f"  {step.name}", _reasons(step)) for step in steps if _refused(step)]
+    width = max((len(name) for name, _ in told), default=0)
+    lines = [f"{name:{width}}  {reasons}" for name, reasons in told]
+    return ["", "rejected, and why", *lines] if lines else []
+
+
+def _kept(steps: Sequence[StepStatus]) -> list[str]:
+    lines = [
+        f"  {step.name}: {step.kept.segments:,} segments of {step.kept.tasks:,} tasks"
+        for step in steps
+        if step.kept.segments
+    ]
+    return ["", "answers kept of tasks that have not committed", *lines] if lines else []
+
+
+def _lost(found: RunStatus, given: str) -> list[str]:
+    """Which steps lost everything that came in, where no record came out of the whole run."""
+    if not found.complete or any(one.end.ledger.rows for one in found.written):
+        return []
+    lines = [""]
+    for step in found.steps:
+        planned = step.ledger.planned
+        if planned and not step.ledger.rows:
+            lines += [
+                f"no records: {step.name} refused all {planned:,} items ({_reasons(step)})",
+                f"  see python -m pipelines show {step.short} --rejects {given}",
+            ]
+        elif not planned and not step.note.inputs:
+            lines.append(f"no records: {step.name} found no documents in the sources")
+    return lines
+
+
+def _hints(found: RunStatus, root: str, given: str) -> list[str]:
+    ends = [one.end for one in found.written if one.end.ledger.rows]
+    if not ends:
+        return []
+    lines = ["", f"shards below {root}", *(f"  {end.address}/data" for end in ends), ""]
+    lines.append(f"look at some  python -m pipelines show {ends[0].short} {given}")
+    refusing = next((step for step in found.steps if _refused(step)), None)
+    if refusing:
+        lines.append(f"why rejected  python -m pipelines show {refusing.short} --rejects {given}")
+    verify = f"python -m manifests verify {ends[0].short} --inputs {given}"
+    return [*lines, f"prove them    {verify}"]
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Aligned: the first column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if at else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def plan_json(plan: Plan, estimates: Sequence[Estimate], cost: Bill | None) -> str:
     """A plan for a program."""
     steps = [
-        {"address": step.address, "inputs": [needed.address for needed in step.inputs]}
+        {
+            "address": step.address,
+            "inputs": [needed.address for needed in step.inputs],
+            "tasks": plan.slices,
+        }
         for step in plan.steps
     ]
     return json.dumps(
         {
             "run": plan.run,
+            "recipe": plan.recipe,
+            "arguments": dict(plan.arguments),
             "tasks": plan.slices * len(plan.steps),
             "slices": plan.slices,
             "steps": steps,
@@ -47,50 +192,58 @@ def plan_json(plan: Plan, estimates: Sequence[Estimate], cost: Bill | None) -> s
 def plan_text(plan: Plan, estimates: Sequence[Estimate], cost: Bill | None) -> str:
     """A plan for a person."""
     lines = [
-        f"run {plan.run} ({plan.recipe}): {len(plan.steps)} steps of {plan.slices} slices, "
-        f"{len(plan.steps) * plan.slices} tasks; nothing was written"
+        f"run {plan.run} ({plan.recipe}): {len(plan.steps)} steps of {plan.slices:,} slices, "
+        f"{len(plan.steps) * plan.slices:,} tasks; nothing was written",
+        "",
     ]
-    for step in plan.steps:
-        lines.append(f"  {step.address}")
-    lines.append(
-        f"{'method':32} {'items':>10} {'calls':>10} {'asked':>14} {'written':>14} {'kept':>12}"
+    by_step = {e.step: e for e in estimates}
+    head = ("step", "tasks", "items", "calls", "asked", "written", "rows", "kept tokens", "")
+    rows = [_planned_row(s.address, plan.slices, by_step.get(s.address)) for s in plan.steps]
+    lines += _columns([head, *rows, _planned_total(plan, estimates)])
+    if any(e.assumed for e in estimates):
+        lines += [
+            "",
+            "assumed: nothing measured; all loops of a method run to their end, half the items fail",
+            "(run a few slices and give --root to plan from what they took)",
+        ]
+    return "\n".join([*lines, *_bill_text(cost)])
+
+
+def _planned_row(address: str, tasks: int, estimate: Estimate | None) -> tuple[str, ...]:
+    name, start = address.split("/")[1:]
+    step = f"{name}/{start[:8]}"
+    if estimate is None:
+        return (step, f"{tasks:,}", *[""] * 7)
+    e = estimate
+    numbers = (e.items, e.calls, e.prompt_tokens, e.answer_tokens, e.rows)
+    kept = f"{e.kept_tokens:,.0f}" if e.kept_tokens is not None else ""
+    how = "assumed" if e.assumed else "measured"
+    return (step, f"{tasks:,}", *(f"{n:,.0f}" for n in numbers), kept, how)
+
+
+def _planned_total(plan: Plan, estimates: Sequence[Estimate]) -> tuple[str, ...]:
+    return (
+        "total",
+        f"{len(plan.steps) * plan.slices:,}",
+        "",
+        f"{sum(e.calls for e in estimates):,.0f}",
+        f"{sum(e.prompt_tokens for e in estimates):,.0f}",
+        f"{sum(e.answer_tokens for e in estimates):,.0f}",
+        "",
+        f"{sum(e.kept_tokens or 0.0 for e in estimates):,.0f}",
+        "",
     )
-    for e in estimates:
-        lines.append(
-            f"{e.name:32.32} {e.items:10,.0f} {e.calls:10,.0f} {e.prompt_tokens:14,.0f} "
-            f"{e.answer_tokens:14,.0f} {e.record_tokens:12,.0f}"
-            f"{'' if e.measured else '  (assumed, not measured)'}"
-        )
-    if cost:
-        lines.append(
-            f"{cost.hours:,.1f} hours, {cost.gpu_hours:,.1f} GPU-hours"
-            + (f", {cost.scale:,.0f} times these sources" if cost.scale != 1.0 else "")
-        )
-    return "\n".join(lines)
 
 
-def row_text(row: object) -> str:
-    """A row with its lineage."""
-    match row:
-        case Record():
-            calls = "".join(
-                f"\n  {c.role:10} prompt {c.prompt[:12]} answer {c.completion[:12]} by {c.teacher}"
-                for c in row.lineage
-            )
-            scores = ", ".join(f"{k} {v:.2f}" for k, v in sorted(row.scores.items()))
-            return (
-                f"{RULE}\n{row.text}\n{RULE}\nrecord {row.id} by {row.generator} ({row.bucket}, "
-                f"{row.tokens} tokens, {row.lang}, licence {row.licence})\n"
-                f"seeds {', '.join(row.seed_ids)}\nscores {scores}\ncalls{calls}"
-            )
-        case Seed():
-            return (
-                f"{RULE}\n{row.text}\n{RULE}\nseed {row.id} from {row.url} lines {row.start_line}-"
-                f"{row.end_line}: {row.domain}/{row.topic}; educational {row.page_edu}, factual "
-                f"{row.passage_factual}, reasoning {row.passage_reasoning}\n{row.tags}"
-            )
-        case SeedDocument():
-            return f"{RULE}\n{row.text[:2000]}\n{RULE}\ndocument {row.id} {row.url} ({row.licence})"
-        case Reject():
-            return f"{row.item_id} {row.reason} by {row.by}: {row.detail}\n    {row.text[:200]!r}"
-    return str(row)
+def _bill_text(cost: Bill | None) -> list[str]:
+    if cost is None:
+        return []
+    lines = [
+        "",
+        f"{cost.hours:,.1f} hours, {cost.gpu_hours:,.1f} GPU-hours: {cost.written_tokens:,.0f} "
+        f"tokens written for {cost.kept_tokens:,.0f} kept,",
+        f"on {cost.gpus:,} GPUs at {cost.tokens_a_second:,.0f} tokens a second each",
+    ]
+    if cost.scale != 1.0:
+        lines.append(f"that many tokens take {cost.scale:,.1f} times these sources")
+    return lines
