@@ -166,6 +166,12 @@ def documents(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def prose_of() -> Callable[[int, int], str]:
+    """The text of document `number` of file `file`."""
+    return prose
+
+
 def prose(file: int, number: int) -> str:
     """A few paragraphs about something that only this document is about."""
     things = ("harbour", "orchard", "foundry", "archive", "meadow", "quarry")
