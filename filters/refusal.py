@@ -30,6 +30,7 @@ _OPENERS = (
     rf"as {_MODEL}",
     rf"(?:sure|of course|certainly|absolutely)\s*[!.,:][^\n]{{0,20}}\bhere(?:{_A}s| is| are)\b",
     rf"i{_A}d be happy to\b",
+    rf"(?:i{_A}m|i am) (?:here|ready|happy) to (?:help|assist)\b",
 )
 _PHRASES = (
     rf"\bas {_MODEL}",

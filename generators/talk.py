@@ -52,6 +52,7 @@ _REFUSAL_OPENINGS = re.compile(
     rf"|(?:unfortunately,? )?i(?:'m| am) (?:not able|unable) to {_HELP}"
     r"|i (?:don't|do not) have (?:access|enough (?:information|context)|the ability)"
     r"|(?:please|could you) provide (?:me with )?(?:the|a|more) (?:text|passage|content|context)"
+    r"|i(?:'m| am) (?:here|ready|happy) to (?:help|assist)\b"
     r"|as an ai\b)",
     re.IGNORECASE,
 )

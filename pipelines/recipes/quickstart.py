@@ -17,8 +17,8 @@ QUICK = (
     "instruct_quick@1",
     "dialogue_quick@1",
 )
-MODULES = ("bisect", "heapq", "textwrap", "statistics", "fractions", "shlex")
-"""Modules of the standard library with short, documented functions."""
+MODULES = ("genericpath", "operator")
+"""Modules of the standard library with short, documented functions that stand alone."""
 
 
 def quickstart(

@@ -5,6 +5,7 @@ from filters.refusal import RefusalOpening, SelfTalk
 
 DECLINED = [
     "I'm sorry, but I can't help with that request.",
+    "I am ready to assist you with your text.",
     "I\u2019m sorry, but I can\u2019t assist with that.",
     "Sorry, but I cannot provide the text.",
     "Unfortunately, I am unable to answer this question.",

@@ -60,6 +60,7 @@ def test_a_farewell_is_cut_off_only_at_the_end() -> None:
     "text",
     [
         "I'm sorry, but I can't help with that.",
+        "I'm ready to assist you with your text. Please go ahead.",
         "I am sorry, I cannot assist with this request.",
         "I\N{RIGHT SINGLE QUOTATION MARK}m sorry, but I can\N{RIGHT SINGLE QUOTATION MARK}t do it.",
         "Sorry, I can't do that.",
