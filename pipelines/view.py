@@ -203,7 +203,7 @@ def plan_text(plan: Plan, estimates: Sequence[Estimate], cost: Bill | None) -> s
     if any(e.assumed for e in estimates):
         lines += [
             "",
-            "assumed: nothing measured; all loops of a method run to their end, half the items fail",
+            "assumed: nothing measured; loops run to their end, and half of all items fail",
             "(run a few slices and give --root to plan from what they took)",
         ]
     return "\n".join([*lines, *_bill_text(cost)])

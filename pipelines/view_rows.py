@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from manifests.records import Call, Record, Seed, SeedDocument
+from manifests.records import Call, Record, Reject, Seed, SeedDocument
 from pipelines.replay import Exchange
 from pipelines.show import Row, Shown
 
+_NAMES: dict[type, str] = {
+    Record: "record",
+    Seed: "seed",
+    SeedDocument: "document",
+    Reject: "reject",
+}
 RULE = "─" * 80
 PART_CHARS = 300
 DOCUMENT_CHARS = 2000
@@ -17,15 +23,10 @@ DOCUMENT_CHARS = 2000
 
 def shown_json(shown: Shown, exchanges: Sequence[Exchange] | None) -> str:
     """A row, its seed, its document and what was asked, as one JSON object in one line."""
-    rows = {type(p.row).__name__.lower(): asdict(p.row) for p in reversed(shown.ancestors)}
-    own = type(shown.placed.row).__name__.lower()
     commit = shown.placed.commit
-    found: dict[str, Any] = {
-        "step": commit.step,
-        "slice": commit.slice_index,
-        own: asdict(shown.placed.row),
-        **{name: row for name, row in rows.items() if name != own},
-    }
+    found: dict[str, Any] = {"step": commit.step, "slice": commit.slice_index}
+    for placed in (shown.placed, *shown.ancestors):  # of two of a type the nearest stays
+        found.setdefault(_NAMES[type(placed.row)], asdict(placed.row))
     if exchanges is not None:
         found["transcript"] = [_exchange_json(exchange) for exchange in exchanges]
     return json.dumps(found, ensure_ascii=False)
