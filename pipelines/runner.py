@@ -26,6 +26,7 @@ from ray.exceptions import (
 from manifests import layout
 from manifests.commits import Commit, Ledger
 from manifests.errors import ScriptoriumError, StoreFull
+from manifests.index import build_index
 from manifests.store import Store
 from pipelines.backlog import Backlog
 from pipelines.cluster import run_map
@@ -120,7 +121,15 @@ class Runner:
             finally:
                 self._crew.stop(STOP_SECONDS)
         self.report.stopped = self._stop
+        if not self._stop:
+            self._index()
         return self.report
+
+    def _index(self) -> None:
+        """Write the index of each step, now that all are complete."""
+        for step in self._plan.steps:
+            if not self._store.exists(layout.index_file(step.address)):
+                build_index(self._store, step.address)
 
     def _read_committed(self) -> dict[str, set[str]]:
         found = {}
