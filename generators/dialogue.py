@@ -281,7 +281,7 @@ QUICK = Dialogue(
         evaluate=prompt_text("dialogue_quick_evaluate"),
         check=prompt_text("dialogue_quick_check"),
     ),
-    speaking=Decoding(temperature=0.7, top_p=0.9, max_tokens=200, stop=("\n\n",)),
+    speaking=Decoding(temperature=1.0, top_p=0.9, max_tokens=200, stop=("\n\n",)),
     judging=Decoding(temperature=0.5, top_p=0.9, max_tokens=256),
     turns=4,
     bounds=Bounds(
@@ -289,7 +289,7 @@ QUICK = Dialogue(
         max_words=160,
         max_growth=6.0,
         max_repeated=0.8,
-        min_opening=0.0,
+        min_opening=0.1,
         min_overlap=0.0,
         min_grounded=1,
         min_new=1,
