@@ -19,7 +19,7 @@ from manifests import layout
 from manifests.commits import Commit, InputShard, read_commit, task_id
 from manifests.completions import Completion, Prompt
 from manifests.errors import ScriptoriumError
-from manifests.records import Call, Record, Reject, Rejection, Seed, SeedDocument
+from manifests.records import Call, Reason, Record, Reject, Rejection, Seed, SeedDocument
 from manifests.segments import read_segments, write_segment
 from manifests.stats import TeacherUsage
 from manifests.store import Store
@@ -150,6 +150,8 @@ async def _one(
             where = traceback.extract_tb(error.__traceback__)[-1]
             evidence = f"{type(error).__name__}: {error} at {where.name}:{where.lineno}"
             return replace(quarantined(row.id, row.text, name, evidence), lineage=item.lineage)
+        if not isinstance(made, Rejection) and not made:
+            made = Rejection(reason=Reason.EMPTY, detail="the method gave no rows")
         if isinstance(made, Rejection):
             worker.counts.rejected += 1
             return replace(reject(row.id, row.text, name, made), lineage=item.lineage)
