@@ -83,6 +83,10 @@ class Cluster:
 
         wait_until(still, what)
 
+    def wait_for(self, true: Callable[[], bool], what: str) -> None:
+        """Wait for something to become true."""
+        wait_until(true, what)
+
     def verified(self, step: str, root: str) -> None:
         """The independent verifier finds nothing in a complete step, nor in any before it."""
         command = [sys.executable, "-m", "manifests", "verify", step, "--root", root]
@@ -130,6 +134,8 @@ def cluster(
     command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1"]
     command += [f"--dashboard-port={dashboard}", "--disable-usage-stats"]
     command += [f"--ray-client-server-port={free_port()}"]
+    # A second cluster on this machine has the usual port, and without it no job can be submitted.
+    command += [f"--dashboard-agent-listen-port={free_port()}"]
     log = (home / "head.log").open("w")
     head = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{dashboard}"
