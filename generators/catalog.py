@@ -1,5 +1,7 @@
 """Every generator by name: fifty data-set types are fifty values of about ten classes."""
 
+from difflib import get_close_matches
+
 from generators.contract import Curator, Generator
 from generators.dialogue import DIALOGUES
 from generators.instruction import INSTRUCTIONS
@@ -27,8 +29,14 @@ def generator(name: str) -> Generator:
         ConfigError: There is none; the message lists those that there are.
     """
     if name not in GENERATORS:
-        raise ConfigError(f"no generator {name!r}: the catalog has {', '.join(sorted(GENERATORS))}")
+        near = get_close_matches(name, GENERATORS, n=3)
+        known = f"did you mean {' or '.join(near)}?" if near else f"there are {_names()}"
+        raise ConfigError(f"no generator {name!r}: {known}")
     return GENERATORS[name]
+
+
+def _names() -> str:
+    return ", ".join(sorted(GENERATORS))
 
 
 def curator(name: str) -> Curator:

@@ -45,7 +45,13 @@ def _what_runs(command: Callable[..., Any]) -> Callable[..., Any]:
 @_what_runs
 @ROOT
 @click.option("--reuse", multiple=True, metavar="RUN|STEP", help="Take its answers where equal.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that ask the teacher, each of many items at once.",
+)
 @click.option(
     "--in-flight",
     type=click.IntRange(1),
@@ -57,7 +63,10 @@ def _what_runs(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--accept-code-change", is_flag=True, help="Go on with steps begun by other code.")
 @AS_JSON
 def run(recipe: str, root: str, as_json: bool, **options: Any) -> None:
-    """Run RECIPE until every task has committed; the same command goes on after any stop."""
+    """Run RECIPE until every task has committed; the same command goes on after any stop.
+
+    NAME=VALUE sets what the recipe can be asked with: `python -m pipelines recipes` lists it.
+    """
     from pipelines.commands import run_recipe
 
     run_recipe(recipe, root, as_json=as_json, **options)
@@ -71,7 +80,9 @@ def run(recipe: str, root: str, as_json: bool, **options: Any) -> None:
     type=click.FloatRange(0, min_open=True),
     help="Measured speed of one GPU (or CPU) in tokens written a second.",
 )
-@click.option("--gpus", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--gpus", type=click.IntRange(1), default=1, show_default=True, help="That teach at once."
+)
 @click.option(
     "--target-tokens",
     type=click.FloatRange(0, min_open=True),
@@ -79,7 +90,7 @@ def run(recipe: str, root: str, as_json: bool, **options: Any) -> None:
 )
 @AS_JSON
 def plan(recipe: str, as_json: bool, **options: Any) -> None:
-    """Tell what RECIPE would do and take; writes nothing."""
+    """Tell what RECIPE with these NAME=VALUE would do and take; writes nothing."""
     from pipelines.commands import plan_recipe
 
     plan_recipe(recipe, as_json=as_json, **options)
@@ -90,7 +101,10 @@ def plan(recipe: str, as_json: bool, **options: Any) -> None:
 @ROOT
 @AS_JSON
 def status(run: str | None, root: str, as_json: bool) -> None:
-    """How far a run is, from the store alone."""
+    """How far a run is, from the store alone.
+
+    RUN is the beginning of a run's id; without it all runs on the root are told.
+    """
     from pipelines.readers import print_status
 
     print_status(run, root, as_json=as_json)
@@ -124,7 +138,10 @@ def show(step: str, root: str, record: str | None, **options: Any) -> None:
 def quickstart(
     overrides: tuple[str, ...], root: str, accept_code_change: bool, as_json: bool
 ) -> None:
-    """Run the recipe quickstart with the packaged teacher, started and stopped for it."""
+    """Run the recipe quickstart with the packaged teacher, started and stopped for it.
+
+    NAME=VALUE sets what the recipe can be asked with: `python -m pipelines recipes` lists it.
+    """
     from pipelines import quickstart as command
 
     command.quickstart(root, overrides, accept_code_change=accept_code_change, as_json=as_json)

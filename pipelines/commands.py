@@ -9,7 +9,7 @@ import click
 
 from infra.logs import log_to_stderr
 from manifests.commits import Commit, read_commits
-from manifests.errors import ConfigError
+from manifests.errors import ConfigError, ScriptoriumError
 from manifests.store import Store, open_store, probe
 from pipelines import overrides, status, view
 from pipelines.estimate import bill, estimates
@@ -40,7 +40,7 @@ def run_recipe(name: str, root: str, *, as_json: bool, **options: Any) -> None:
     reuse = tuple(_reused(store, options["reuse"]))
     teachers = find_teachers(options["teacher"], options["model"], roles)
     plan = _plan(name, values, teachers, tokenizer)
-    probe(store)  # the first write
+    _probe(store)  # the first write
     record_plan(store, plan, accept_code=options["accept_code_change"])
     if plan.tokenizer_file:
         keep_tokenizer(store, plan.tokenizer_file)
@@ -51,6 +51,16 @@ def run_recipe(name: str, root: str, *, as_json: bool, **options: Any) -> None:
     if not finished:
         click.echo("stopped; the same command goes on from here", err=True)
         sys.exit(STOPPED)
+
+
+def _probe(store: Store) -> None:
+    """See that the root can be written to, and that it creates objects only if absent."""
+    try:
+        probe(store)
+    except ScriptoriumError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"{store.url}: cannot be written to ({error})") from error
 
 
 def _drive(

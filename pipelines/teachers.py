@@ -1,8 +1,10 @@
 """From the command line to the teachers of a run: which endpoints, which model for which role."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from infra.teacher.models import Endpoint, Teacher
 from infra.teacher.resolve import resolve
@@ -32,6 +34,8 @@ def find_teachers(
     Raises:
         ConfigError, TeacherMisconfigured, TeacherUnavailable: One line that says what to do.
     """
+    for url in (*urls, *(url for _, url in roles.values())):
+        _check_url(url)
     writer = asyncio.run(resolve(urls, model))
     endpoints = list(writer)
     named = {"writer": writer[0].teacher.name}
@@ -40,6 +44,16 @@ def find_teachers(
         named[role] = found[0].teacher.name
         endpoints += [e for e in found if e not in endpoints]
     return Teachers(roles=named, endpoints=tuple(endpoints))
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"\s", url):
+        raise ConfigError(f"{url!r} is not the URL of a teacher: expected http://HOST:PORT")
 
 
 def planned_teachers(model: str | None, roles: Mapping[str, tuple[str, str]]) -> Teachers:

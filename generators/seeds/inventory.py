@@ -110,6 +110,15 @@ def _units(index: int, source: Source, split_bytes: int) -> Iterable[Unit]:
             f"source {source.name!r}: cannot read {getattr(error, 'filename', '') or source.url}: "
             f"{error.strerror or error}; check that it exists and that you may read it"
         ) from error
+    except ConfigError:
+        raise
+    except Exception as error:  # each object store has its own errors
+        if where.local:
+            raise
+        raise ConfigError(
+            f"source {source.name!r}: cannot list or read {source.url} ({error}); check the bucket "
+            "and your credentials for it"
+        ) from error
     for name, size, identity, path in sorted(described):
         parts = 1
         if source.format is Format.PARQUET and size > split_bytes:

@@ -1,6 +1,7 @@
 """The recipes by name."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 
 from manifests.errors import ConfigError
 from pipelines.recipes.flow import Flow
@@ -20,5 +21,7 @@ def recipe(name: str) -> Recipe:
         ConfigError: There is none; the message lists those that there are.
     """
     if name not in RECIPES:
-        raise ConfigError(f"no recipe {name!r}: there are {', '.join(RECIPES)}")
+        near = get_close_matches(name, RECIPES, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"no recipe {name!r}: {meant}there are {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -12,6 +12,7 @@ from generators.catalog import generator
 from generators.contract import Curator
 from generators.seeds.inventory import take_inventory
 from generators.seeds.sources import Format, Source
+from manifests.errors import ConfigError
 from manifests.fingerprint import sha256
 from pipelines.step import Step
 from pipelines.tokens import Tokenizer
@@ -51,9 +52,17 @@ def flow(
     """The walk from sources to screened records.
 
     Raises:
-        ConfigError: A source is empty or unreadable, or a generator is not in the catalog.
+        ConfigError: A source is empty or unreadable, a generator is not in the catalog or none is
+            named, or a number is too small.
     """
-    chosen = [generator(name) for name in generators]
+    if not generators:
+        raise ConfigError("generators: name at least one; `python -m pipelines recipes` lists them")
+    if slice_bytes < 1 or max_documents < 0:
+        raise ConfigError(
+            f"slice_bytes={slice_bytes}, documents={max_documents}: expected at least 1 byte a "
+            "slice, and at least 0 documents (0 takes all)"
+        )
+    chosen = [generator(name) for name in dict.fromkeys(generators)]
     sources = [_anywhere(source) for source in sources]
     inventory = take_inventory(sources)
     data = inventory.to_json()

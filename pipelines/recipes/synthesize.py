@@ -37,7 +37,7 @@ def synthesize(
             Source(
                 name="prose",
                 url=prose,
-                format=_format(prose_format) if prose_format else guess_format(prose),
+                format=_format(prose_format) if prose_format else _guessed(prose),
                 licence=licence,
                 lang=lang,
                 text_field=text_field,
@@ -65,6 +65,13 @@ def synthesize(
         slice_bytes=slice_bytes,
         max_documents=documents,
     )
+
+
+def _guessed(url: str) -> Format:
+    try:
+        return guess_format(url)
+    except ConfigError as error:
+        raise ConfigError(f"{error}, as in prose_format={Format.JSONL}") from error
 
 
 def _format(name: str) -> Format:
