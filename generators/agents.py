@@ -69,23 +69,30 @@ class Size(StrEnum):
     """For a very small teacher: plain text but for the verdict, and a short one."""
 
 
-class Edit(StrEnum):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
     """What a refinement makes of an instruction [RW: AgentInstruct]."""
 
-    HARDER = "harder"
-    TRICKIER = "trickier"
-    UNANSWERABLE = "unanswerable"
+    name: str
+    aim: str
+    """What the instruction is to be after it."""
 
 
-_EDITS = {
-    Edit.HARDER: "harder: it takes more steps of thought, joins more places of the text, or puts "
-    "one more precise demand on the answer",
-    Edit.TRICKIER: "trickier: a hasty reader goes wrong, because an obvious answer is not the "
-    "right one, while a careful reader still finds exactly one",
-    Edit.UNANSWERABLE: "impossible to answer from the text: it asks for something near to what the "
-    "text says that the text, read with care, does not settle, and nothing in its wording gives "
-    "that away",
-}
+HARDER = Edit(
+    name="harder",
+    aim="harder: it takes more steps of thought, joins more places of the text, or puts one more "
+    "precise demand on the answer",
+)
+TRICKIER = Edit(
+    name="trickier",
+    aim="trickier: a hasty reader goes wrong, because an obvious answer is not the right one, "
+    "while a careful reader still finds exactly one",
+)
+UNANSWERABLE = Edit(
+    name="unanswerable",
+    aim="impossible to answer from the text: it asks for something near to what the text says "
+    "that the text, read with care, does not settle, and nothing in its wording gives that away",
+)
 
 
 _VERDICT: dict[Size, type[Verdict]] = {Size.FULL: Verdict, Size.PLAIN: ShortVerdict}
@@ -132,7 +139,7 @@ class Agents:
 
     async def refined(self, at: Context, instruction: str, edit: Edit, tools: Tools) -> str:
         """The instruction after one suggestion, applied."""
-        common = {"text": at.text, "task": at.task.name, "aim": _EDITS[edit]}
+        common = {"text": at.text, "task": at.task.name, "aim": edit.aim}
         asked = self.suggest.messages(instruction=instruction, **common)
         suggested = await self._suggested(asked, tools)
         asked = self.edit.messages(instruction=instruction, edit=suggested, **common)

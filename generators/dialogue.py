@@ -281,7 +281,7 @@ QUICK = Dialogue(
         evaluate=prompt_text("dialogue_quick_evaluate"),
         check=prompt_text("dialogue_quick_check"),
     ),
-    speaking=Decoding(temperature=1.0, top_p=0.9, max_tokens=200, stop=("\n\n",)),
+    speaking=Decoding(temperature=0.9, top_p=0.9, max_tokens=200, stop=("\n\n\n",)),
     judging=Decoding(temperature=0.5, top_p=0.9, max_tokens=256),
     turns=4,
     bounds=Bounds(

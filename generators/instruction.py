@@ -13,7 +13,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from generators.agents import Agents, Answered, Context, Edit, Size, Verdict
+from generators.agents import (
+    HARDER,
+    TRICKIER,
+    UNANSWERABLE,
+    Agents,
+    Answered,
+    Context,
+    Edit,
+    Size,
+    Verdict,
+)
 from generators.asking import prompt_text
 from generators.contract import Declined, Tools
 from generators.echoes import copied_share, repeated_lines, repeated_share
@@ -105,7 +115,7 @@ class AgentInstruct:
         drawn = []
         for at in range(self.refinements):
             last = at == self.refinements - 1
-            pool = [e for e in self.edits if last or e is not Edit.UNANSWERABLE] or self.edits
+            pool = [e for e in self.edits if last or e != UNANSWERABLE] or self.edits
             drawn.append(pool[self._draw(row, f"{index}.{at}") % len(pool)])
         return drawn
 
@@ -137,7 +147,7 @@ class AgentInstruct:
             "answer": answer.response,
             "taxonomy": at.task.name,
             "draft": draft,
-            "edits": ", ".join(edits),
+            "edits": ", ".join(edit.name for edit in edits),
         }
         return self._record(row, index, parts, verdict)
 
@@ -225,7 +235,7 @@ _AGENTS = Agents(
     answering=Decoding(temperature=0.5, top_p=0.9, max_tokens=2500),
     judging=Decoding(temperature=0.0, max_tokens=1000),
 )
-_SHARPER = (Edit.HARDER, Edit.HARDER, Edit.TRICKIER, Edit.TRICKIER)
+_SHARPER = (HARDER, HARDER, TRICKIER, TRICKIER)
 
 
 def _flavour(
@@ -243,11 +253,11 @@ def _flavour(
 
 def _reading(form: str, transformation: Transformation) -> AgentInstruct:
     """Reading questions, of which every fifth last edit aims at an unanswerable one."""
-    return _flavour(f"reading{form}", transformation, READING, Edit.UNANSWERABLE)
+    return _flavour(f"reading{form}", transformation, READING, UNANSWERABLE)
 
 
 MODIFY = replace(_flavour("modify", IDENTITY, MODIFICATION), max_copied=0.9)
-EXTRACT = _flavour("extract", IDENTITY, EXTRACTION, Edit.UNANSWERABLE)
+EXTRACT = _flavour("extract", IDENTITY, EXTRACTION, UNANSWERABLE)
 
 QUICK = AgentInstruct(
     name="instruct_quick@1",
@@ -266,7 +276,7 @@ QUICK = AgentInstruct(
         size=Size.PLAIN,
     ),
     floors=Floors(follows=1, grounded=1, self_contained=1, agreement=False),
-    edits=(Edit.HARDER,),
+    edits=(HARDER,),
     instructions_per_seed=1,
     refinements=1,
     max_source_words=200,
