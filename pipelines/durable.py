@@ -50,6 +50,7 @@ class Journal:
         self._changed = asyncio.Condition()
         self._full_since: float | None = None
         self._failure: Exception | None = None
+        self._segments: dict[str, set[str]] = {}
         self._writer = asyncio.create_task(self._write_forever())
 
     @property
@@ -74,6 +75,10 @@ class Journal:
             self._changed.notify_all()
             await self._changed.wait_for(lambda: self._failure or self._written >= last)
             self._raise_failure()
+
+    def forget(self, prefix: str) -> set[str]:
+        """The segments written below a prefix, for the last time: its task is over."""
+        return self._segments.pop(prefix, set())
 
     async def close(self) -> None:
         """Flush and stop."""
@@ -109,7 +114,10 @@ class Journal:
         return self._count >= FLUSH_AT or self._wanted >= self._filling
 
     async def _write(self, prefix: str, entries: dict[str, Completion]) -> None:
-        await when_there_is_room(self, lambda: write_segment(self._store, prefix, entries))
+        segment = await when_there_is_room(
+            self, partial(write_segment, self._store, prefix, entries)
+        )
+        self._segments.setdefault(prefix, set()).add(segment)
 
     def note_full(self, since: float | None) -> None:
         """Remember that the store is full, or that it no longer is."""

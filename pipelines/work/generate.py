@@ -223,15 +223,17 @@ async def _commit(
     store = worker.store
     write = partial(commit_outcome, store, task.step, task.slice, outcome)
     commit, ours = await when_there_is_room(worker.journal, write)
+    written = worker.journal.forget(prefix)
     used = {key: completion for key, (_, completion) in completions.used.items()}
 
     def tidy() -> None:
-        segments = list(store.list(prefix))
-        kept = write_segment(store, prefix, used) if task.keep_transcripts and used else ""
+        # Where another run won with other answers, its segments stand and only ours go.
+        segments = sorted(store.list(prefix) if ours else written)
+        keep = ours and task.keep_transcripts and used
+        kept = write_segment(store, prefix, used) if keep else ""
         for segment in segments:
             if segment != kept:
                 store.delete(segment)
 
-    if ours:
-        await when_there_is_room(worker.journal, tidy)
+    await when_there_is_room(worker.journal, tidy)
     return commit

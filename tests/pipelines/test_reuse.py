@@ -139,26 +139,31 @@ def run(
 ) -> Commit:
     """Run the only task of a step, in a worker of its own, to its commit."""
 
-    async def go() -> Commit:
-        endpoints = await resolve([teacher.url], None)
-        name = endpoints[0].teacher.name
-        config = WorkerConfig(
-            root=store.url, endpoints=endpoints, roles={"writer": name}, code="this"
-        )
-        work = Generate(
-            method=method, makes="record", teachers=(("writer", name),), tokenizer=Tokenizer()
-        )
-        task = GenerateTask(
-            work=work, step=address(method, name), input_step=INPUT, slice=0, reuse=reuse
-        )
-        worker = Worker(config)
-        await worker.start()
-        try:
-            return await run_generate(task, worker)
-        finally:
-            await worker.stop()
+    return asyncio.run(started(store, teacher, method, reuse=reuse))
 
-    return asyncio.run(go())
+
+async def started(
+    store: Store,
+    teacher: SimulatedTeacher,
+    method: FiveCalls | TwoVotes,
+    *,
+    reuse: tuple[str, ...] = (),
+) -> Commit:
+    endpoints = await resolve([teacher.url], None)
+    name = endpoints[0].teacher.name
+    config = WorkerConfig(root=store.url, endpoints=endpoints, roles={"writer": name}, code="this")
+    work = Generate(
+        method=method, makes="record", teachers=(("writer", name),), tokenizer=Tokenizer()
+    )
+    task = GenerateTask(
+        work=work, step=address(method, name), input_step=INPUT, slice=0, reuse=reuse
+    )
+    worker = Worker(config)
+    await worker.start()
+    try:
+        return await run_generate(task, worker)
+    finally:
+        await worker.stop()
 
 
 def address(method: FiveCalls | TwoVotes, teacher: str) -> str:
@@ -247,11 +252,35 @@ def test_a_committed_task_keeps_exactly_the_answers_that_its_records_name(
     store: Store, teacher: SimulatedTeacher
 ) -> None:
     first = run(store, teacher, FiveCalls())
-    prefix = layout.completions_prefix(first.step, first.task)
-    kept = read_segments(store, prefix)
-    data = read_shard(store, layout.data_file(first.step, first.data.sha256), first.data)
-    named = {
-        call.prompt: call.completion for row in from_table(Record, data) for call in row.lineage
-    }
-    assert {key: completion.digest for key, completion in kept.items()} == named
-    assert len(list(store.list(prefix))) == 1
+    assert kept_answers(store, first) == named_answers(store, first)
+    assert len(list(store.list(layout.completions_prefix(first.step, first.task)))) == 1
+
+
+def test_of_two_runs_at_once_with_other_answers_only_the_winners_stay(
+    store: Store, teacher: SimulatedTeacher
+) -> None:
+    slow = Settings(mean_tokens=30, seed=1, seconds_per_token=0.02)
+    with SimulatedTeacher(slow) as other:
+        other.rules([{"containing": "lighthouse", "answer": "Nobody remembers."}])
+
+        async def both() -> list[Commit]:
+            runs = (started(store, t, FiveCalls()) for t in (teacher, other))
+            return list(await asyncio.gather(*runs))
+
+        first, second = asyncio.run(both())
+        assert asked(other)
+    assert first == second
+    assert kept_answers(store, first) == named_answers(store, first)
+
+
+def kept_answers(store: Store, commit: Commit) -> dict[str, str]:
+    """Digests of the task's answers in the store, by their prompts."""
+    kept = read_segments(store, layout.completions_prefix(commit.step, commit.task))
+    return {key: completion.digest for key, completion in kept.items()}
+
+
+def named_answers(store: Store, commit: Commit) -> dict[str, str]:
+    """Digests of the answers that the task's records name."""
+    data = read_shard(store, layout.data_file(commit.step, commit.data.sha256), commit.data)
+    rows = from_table(Record, data)
+    return {call.prompt: call.completion for row in rows for call in row.lineage}
