@@ -91,7 +91,9 @@ def _total(written: Sequence[Written]) -> tuple[str, ...]:
 
 def _counted(found: RunStatus) -> str:
     tokenizers = {one.end.stats.tokenizer for one in found.written} - {""}
-    by = ", ".join(sorted(tokenizers)) or "no tokenizer yet"
+    if not tokenizers:
+        return "cost: tokens the teacher wrote for each\ntoken kept"
+    by = ", ".join(sorted(tokenizers))
     if "utf8-bytes@1" in tokenizers:
         by += " (one a byte; --tokenizer FILE counts real ones)"
     return f"cost: tokens the teacher wrote for each\ntoken kept; tokens counted by {by}"

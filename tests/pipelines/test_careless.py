@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -43,14 +43,14 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return Command(monkeypatch, capsys)
 
 
-def process(*arguments: str, **options: object) -> "subprocess.Popen[str]":
+def process(*arguments: str, before: Callable[[], None] | None = None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines", *arguments],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,  # type: ignore[call-overload]
+        preexec_fn=before,
     )
 
 
@@ -184,7 +184,7 @@ def test_a_root_without_room_is_said_to_be_full(root: Path, teacher: SimulatedTe
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
     given = ["run", "quickstart", "--root", str(root), "--teacher", teacher.url]
-    full = process(*given, preexec_fn=no_room)
+    full = process(*given, before=no_room)
     out, err = full.communicate(timeout=60)
     assert (full.returncode, out) == (1, "")
     (line,) = err.strip().splitlines()

@@ -103,7 +103,8 @@ def test_the_commands_it_names_work_and_the_shards_are_there(made: Made, command
         if package == "pipelines":
             assert command.succeeds(*arguments)
     folders = [line.strip() for line in out.splitlines() if line.endswith("/data")]
-    assert len(folders) == 4
+    (status,) = json.loads(command.succeeds("status", "--root", made.root, "--json"))
+    assert len(folders) == sum(1 for one in status["generators"] if one["records"]) > 1
     for folder in folders:
         assert list((Path(made.root) / folder).glob("*.parquet"))
 
