@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from infra.logs import log_to_stderr
+from manifests import layout
 from manifests.commits import Commit, read_commits
 from manifests.errors import ConfigError, ScriptoriumError
 from manifests.store import Store, open_store, probe
@@ -35,22 +36,33 @@ def run_recipe(name: str, root: str, *, as_json: bool, **options: Any) -> None:
         raise ConfigError(
             "no teacher: give --teacher URL (`python -m infra.teacher serve` makes one)"
         )
-    tokenizer = _tokenizer(options["tokenizer"])
+    tokenizer = named_tokenizer(options["tokenizer"])
     store = open_store(root)
     reuse = tuple(_reused(store, options["reuse"]))
     teachers = find_teachers(options["teacher"], options["model"], roles)
-    plan = _plan(name, values, teachers, tokenizer)
+    plan = make_plan(name, values, teachers, tokenizer)
     _probe(store)  # the first write
     record_plan(store, plan, accept_code=options["accept_code_change"])
     if plan.tokenizer_file:
         keep_tokenizer(store, plan.tokenizer_file)
     click.echo(f"run {plan.run} ({name}) on {root}", err=True)
-    finished = _drive(store, plan, teachers, reuse, options)
-    found = status.run_status(store, status.find_run(store, plan.run))
-    click.echo(json.dumps(status.as_json(found)) if as_json else view.run_text(found, root))
+    finished = is_complete(store, plan) or _drive(store, plan, teachers, reuse, options)
+    print_run(store, plan, root, as_json=as_json)
     if not finished:
         click.echo("stopped; the same command goes on from here", err=True)
         sys.exit(STOPPED)
+
+
+def is_complete(store: Store, plan: Plan) -> bool:
+    """Whether every task of a plan has committed and been indexed: nothing is left to do."""
+    return all(store.exists(layout.index_file(step.address)) for step in plan.steps)
+
+
+def print_run(store: Store, plan: Plan, root: str, *, as_json: bool) -> None:
+    """What a run came to."""
+    found = status.run_status(store, status.find_run(store, plan.run))
+    text = json.dumps(status.as_json(found)) if as_json else view.run_text(found, root)
+    click.echo(text)
 
 
 def _probe(store: Store) -> None:
@@ -91,14 +103,16 @@ def _drive(
             progress.close()
 
 
-def _tokenizer(given: str | None) -> tuple[Tokenizer, Path | None]:
+def named_tokenizer(given: str | None) -> tuple[Tokenizer, Path | None]:
+    """The tokenizer in this file, or the one that needs none, and the file."""
     file = Path(given) if given else None
     return (tokenizer_of(file) if file else Tokenizer()), file
 
 
-def _plan(
+def make_plan(
     name: str, values: dict[str, Any], teachers: Teachers, tokenizer: tuple[Tokenizer, Path | None]
 ) -> Plan:
+    """The plan of a recipe with these values and teachers."""
     counted, file = tokenizer
     setting = Setting(teachers=tuple(sorted(teachers.roles.items())), tokenizer=counted)
     made: Flow = recipe(name)(setting, **values)
@@ -131,12 +145,12 @@ def plan_recipe(name: str, *, as_json: bool, **options: Any) -> None:
     roles = parse_roles(options["role"])
     if options["target_tokens"] and not options["tokens_per_second"]:
         raise ConfigError("--target-tokens needs --tokens-per-second: the measured speed of a GPU")
-    tokenizer = _tokenizer(options["tokenizer"])
+    tokenizer = named_tokenizer(options["tokenizer"])
     if options["teacher"]:
         teachers = find_teachers(options["teacher"], options["model"], roles)
     else:
         teachers = planned_teachers(options["model"], roles)
-    plan = _plan(name, values, teachers, tokenizer)
+    plan = make_plan(name, values, teachers, tokenizer)
     store = open_store(options["root"]) if options["root"] else None
     found = estimates(plan, {step.address: _measured(store, step) for step in plan.steps})
     cost = None
