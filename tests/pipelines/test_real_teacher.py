@@ -17,6 +17,26 @@ pytestmark = [pytest.mark.teacher, pytest.mark.ray, pytest.mark.timeout(1200)]
 REPOSITORY = Path(__file__).parents[2]
 MODEL = cache_dir() / "models" / "smollm2-135m-instruct"
 
+CODE = '''
+def common_prefix(texts):
+    """Return the longest prefix that all texts share."""
+    if not texts:
+        return ""
+    low, high = min(texts), max(texts)
+    for index, letter in enumerate(low):
+        if letter != high[index]:
+            return low[:index]
+    return low
+
+
+def count_words(text):
+    """Return a dictionary from every word of the text to how often it occurs."""
+    counts = {}
+    for word in text.lower().split():
+        counts[word] = counts.get(word, 0) + 1
+    return counts
+'''
+
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -33,13 +53,15 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 @pytest.mark.skipif(available() is not None, reason=f"no sandbox: {available()}")
 def test_a_real_teacher_takes_documents_through_every_family(tmp_path: Path) -> None:
     root = str(tmp_path / "root")
-    done = run("pipelines", "quickstart", "documents=1", "--root", root, "--json")
+    (tmp_path / "code.py").write_text(CODE)
+    quickstart = ("pipelines", "quickstart", "documents=2", f"code={tmp_path / 'code.py'}")
+    done = run(*quickstart, "--root", root, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     status = json.loads(done.stdout)
     assert status["complete"]
     steps = {s["address"].split("/")[1]: s for s in status["steps"]}
     seeds = steps["seeds@1"]
-    assert seeds["ledger"]["accepted"] == 2, "one document of prose and one of code"
+    assert seeds["ledger"]["planned"] == 4, "two documents of prose and two of code"
     for name in QUICK:
         assert steps[name]["ledger"]["planned"] == seeds["ledger"]["rows"]
         assert steps[name]["calls"] > 0
@@ -48,5 +70,5 @@ def test_a_real_teacher_takes_documents_through_every_family(tmp_path: Path) -> 
         verify = ("manifests", "verify", step["address"], "--root", root)
         found = run(*verify, "--complete", "--inputs")
         assert found.returncode == 0, found.stdout
-    again = run("pipelines", "quickstart", "documents=1", "--root", root, "--json")
+    again = run(*quickstart, "--root", root, "--json")
     assert json.loads(again.stdout) == status
