@@ -239,6 +239,14 @@ def test_another_answer_is_noticed(small: Made, command: Command) -> None:
     assert "over the stored answers" in line
 
 
+def test_another_answer_is_noticed_where_the_row_is_the_same(small: Made, command: Command) -> None:
+    rewrite_transcripts(
+        small, "seeds", lambda stored: {k: replace(v, text=f"{v.text} ") for k, v in stored.items()}
+    )
+    line = command.refuses("show", "seeds", "--root", small.root, "--transcript", code=1)
+    assert "answers, 0 of them the same" in line
+
+
 def test_a_prompt_edited_since_is_noticed(
     small: Made, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
