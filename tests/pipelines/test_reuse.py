@@ -271,6 +271,7 @@ def test_of_two_runs_at_once_with_other_answers_only_the_winners_stay(
         assert asked(other)
     assert first == second
     assert kept_answers(store, first) == named_answers(store, first)
+    assert len(list(store.list(layout.completions_prefix(first.step, first.task)))) == 1
 
 
 def kept_answers(store: Store, commit: Commit) -> dict[str, str]:
