@@ -12,7 +12,7 @@ from manifests import layout
 from manifests.commits import Commit, read_commits
 from manifests.errors import ConfigError, ScriptoriumError
 from manifests.store import Store, open_store, probe
-from pipelines import overrides, status, view
+from pipelines import overrides, status, view, view_plan
 from pipelines.estimate import bill, estimates
 from pipelines.plan import Plan, code_version, read_runs, record_plan
 from pipelines.recipes.catalog import recipe
@@ -161,7 +161,11 @@ def plan_recipe(name: str, *, as_json: bool, **options: Any) -> None:
             gpus=options["gpus"],
             target_tokens=options["target_tokens"],
         )
-    click.echo(view.plan_json(plan, found, cost) if as_json else view.plan_text(plan, found, cost))
+    click.echo(
+        view_plan.plan_json(plan, found, cost)
+        if as_json
+        else view_plan.plan_text(plan, found, cost)
+    )
 
 
 def _measured(store: Store | None, step: Step) -> list[Commit]:
