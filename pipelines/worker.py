@@ -78,6 +78,8 @@ class Worker:
         """Admit nothing more, write down every answer that is there, let go of the teacher."""
         for task in self.running:
             task.cancel()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.journal.close(), 10.0)
-        await self.pool.__aexit__(None, None, None)
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.journal.close(), 10.0)
+        finally:
+            await self.pool.__aexit__(None, None, None)
