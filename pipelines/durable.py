@@ -45,12 +45,14 @@ class Journal:
         """Number of the batch that takes answers now."""
         self._written = 0
         """Number of the last batch that is in the store."""
-        self._wanted = 0
-        """Number of the last batch that somebody waits for."""
-        self._changed = asyncio.Condition()
+        self._room = asyncio.Semaphore(FLUSH_AT)
+        """Places left in the batch; a semaphore, because many answers may wait for one."""
+        self._some = asyncio.Event()
+        self._due = asyncio.Event()
+        self._done = asyncio.Condition()
+        self._segments: dict[str, set[str]] = {}
         self._full_since: float | None = None
         self._failure: Exception | None = None
-        self._segments: dict[str, set[str]] = {}
         self._writer = asyncio.create_task(self._write_forever())
 
     @property
@@ -60,21 +62,25 @@ class Journal:
 
     async def append(self, prefix: str, key: str, completion: Completion) -> None:
         """Take an answer to be written; waits while a whole flush is ahead of it."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._failure or self._count < FLUSH_AT)
-            self._raise_failure()
-            self._waiting.setdefault(prefix, {})[key] = completion
-            self._count += 1
-            self._changed.notify_all()
+        await self._room.acquire()
+        if self._failure:
+            self._room.release()  # the next that waits must hear of it too
+            raise self._failure
+        self._waiting.setdefault(prefix, {})[key] = completion
+        self._count += 1
+        self._some.set()
+        if self._count >= FLUSH_AT:
+            self._due.set()
 
     async def flush(self) -> None:
         """Return when everything appended before is in the store, whatever comes after."""
-        async with self._changed:
-            last = self._filling if self._count else self._filling - 1
-            self._wanted = max(self._wanted, last)
-            self._changed.notify_all()
-            await self._changed.wait_for(lambda: self._failure or self._written >= last)
-            self._raise_failure()
+        last = self._filling if self._count else self._filling - 1
+        if self._count:
+            self._due.set()
+        async with self._done:
+            await self._done.wait_for(lambda: self._failure or self._written >= last)
+        if self._failure:
+            raise self._failure
 
     def forget(self, prefix: str) -> set[str]:
         """The segments written below a prefix, for the last time: its task is over."""
@@ -89,29 +95,31 @@ class Journal:
             with suppress(asyncio.CancelledError):
                 await self._writer
 
-    def _raise_failure(self) -> None:
-        if self._failure:
-            raise self._failure
-
     async def _write_forever(self) -> None:
         while not self._failure:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._count > 0)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait_for(self._due), FLUSH_SECONDS)
-                batch, self._waiting, self._count = self._waiting, {}, 0
-                self._filling += 1
-                self._changed.notify_all()
+            await self._some.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), FLUSH_SECONDS)
+            batch = self._next_batch()
             try:
                 await asyncio.gather(*(self._write(p, entries) for p, entries in batch.items()))
             except Exception as failure:  # the store failed: whoever waits for it must hear of it
                 self._failure = failure
-            async with self._changed:
+                self._room.release()
+            async with self._done:
                 self._written += 1
-                self._changed.notify_all()
+                self._done.notify_all()
 
-    def _due(self) -> bool:
-        return self._count >= FLUSH_AT or self._wanted >= self._filling
+    def _next_batch(self) -> dict[str, dict[str, Completion]]:
+        """What is to be written; the batch after it takes answers from now on."""
+        batch, self._waiting = self._waiting, {}
+        for _ in range(self._count):
+            self._room.release()
+        self._count = 0
+        self._filling += 1
+        self._some.clear()
+        self._due.clear()
+        return batch
 
     async def _write(self, prefix: str, entries: dict[str, Completion]) -> None:
         segment = await when_there_is_room(
