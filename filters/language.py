@@ -28,13 +28,14 @@ _UNKNOWN = "und"
 
 
 def model_path() -> Path:
-    """Where the model lies: SCRIPTORIUM_LID_MODEL, or the user's cache.
+    """Where the model lies: SCRIPTORIUM_LID_MODEL, or the cache that set-up filled.
 
     Raises:
         ConfigError: It is not there.
     """
     given = os.environ.get("SCRIPTORIUM_LID_MODEL")
-    path = Path(given) if given else Path.home() / ".cache" / "scriptorium" / "lid.176.ftz"
+    cache = os.environ.get("SCRIPTORIUM_CACHE") or Path.home() / ".cache" / "scriptorium"
+    path = Path(given) if given else Path(cache) / "lid.176.ftz"
     if not path.is_file():
         raise ConfigError(f"language model {path} is missing; run: make setup")
     return path
