@@ -56,6 +56,9 @@ def _connect(cpus: float) -> None:
                 there,
             )
         return
+    # That a local cluster has token authentication on is as it should be, and no news.
+    setup = "ray._private.authentication.authentication_token_setup"
+    logging.getLogger(setup).setLevel(logging.ERROR)
     # A driver started with -m adds no folder to the workers' path.
     paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     ray.init(
