@@ -13,7 +13,15 @@ from statistics import mean
 
 from generators.asking import PromptText, ask_json, ask_messages, prompt_text
 from generators.contract import Declined, Tools
-from generators.dialogue_casts import DEBATERS, INTERVIEW, PERSONAS, TUTOR, Cast, Speaker
+from generators.dialogue_casts import (
+    DEBATERS,
+    INTERVIEW,
+    PERSONAS,
+    PLAIN_TUTOR,
+    TUTOR,
+    Cast,
+    Speaker,
+)
 from generators.dialogue_turns import (
     CHECKS,
     EVALUATIONS,
@@ -121,6 +129,7 @@ class Dialogue:
             again = self.texts.retry.messages(
                 problem=outcome.detail,
                 name=self._speaker(talk).name,
+                profile=self._speaker(talk).profile,
                 words=self.bounds.max_words,
             )
             asked_again = (*asked, written.own, *again)
@@ -272,7 +281,7 @@ def _dialogue(name: str, casts: tuple[Cast, ...], turns: int) -> Dialogue:
 
 QUICK = Dialogue(
     name="dialogue_quick@1",
-    casts=TUTOR,
+    casts=PLAIN_TUTOR,
     texts=DialogueTexts(
         open=prompt_text("dialogue_quick_open"),
         turn=prompt_text("dialogue_quick_turn"),

@@ -51,6 +51,14 @@ TUTOR: tuple[Cast, ...] = (
         "question harder than the last.",
     ),
 )
+PLAIN_TUTOR: tuple[Cast, ...] = (
+    Cast(
+        first=Speaker(name="Student", profile="Ask one short question about that, why or how"),
+        second=Speaker(name="Tutor", profile="Answer this question in two sentences"),
+        manner="Questions and answers.",
+    ),
+)
+"""Bare requests, for a very small teacher, which repeats itself unless the two differ."""
 INTERVIEW: tuple[Cast, ...] = (
     Cast(
         first=Speaker(
