@@ -7,14 +7,13 @@ import click
 from infra.setup.environments import environment
 from infra.setup.models import teacher_model
 from infra.teacher.launch import Launch
+from infra.teacher.packaged import MAX_MODEL_LEN
 from infra.teacher.serving import Serving
 from manifests.store import open_store
 from pipelines import overrides
 from pipelines.commands import is_complete, make_plan, named_tokenizer, print_run, run_recipe
 from pipelines.recipes.quickstart import quickstart as recipe
 from pipelines.teachers import planned_teachers
-
-MAX_MODEL_LEN = 4096
 
 
 def quickstart(root: str, given: tuple[str, ...], *, as_json: bool, **options: Any) -> None:

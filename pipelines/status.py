@@ -153,7 +153,7 @@ def _kept(store: Store, note: StepNote, committed: set[str]) -> Kept:
 
 
 def find_run(store: Store, run: str | None) -> RunNote:
-    """The run whose id begins so, or the only one.
+    """The run whose id begins so or whose recipe this is, or the only one.
 
     Raises:
         ConfigError: None or several; the message lists them.
@@ -161,7 +161,7 @@ def find_run(store: Store, run: str | None) -> RunNote:
     runs = read_runs(store)
     if not runs:
         raise ConfigError(f"no run on {store.url}: start one with `python -m pipelines run`")
-    found = [note for note in runs if run is None or note.run.startswith(run)]
+    found = [note for note in runs if run is None or run == note.recipe or note.run.startswith(run)]
     if len(found) != 1:
         known = ", ".join(f"{note.run} ({note.recipe})" for note in runs)
         raise ConfigError(f"which run? {run or 'no id'} fits {len(found)} of: {known}")

@@ -24,6 +24,12 @@ class SetupError(Exception):
     """Set-up cannot go on; the message says what to do."""
 
 
+def place(name: str) -> Path:
+    """Where the environment of this name lies or would lie."""
+    digest = hashlib.sha256((LOCKS / f"{name}.lock").read_bytes()).hexdigest()[:12]
+    return cache_dir() / "envs" / f"{name}-{digest}"
+
+
 def environment(name: str) -> Path:
     """The environment `main` or `teacher`, built now if it is not there."""
     if sys.version_info[:2] != PYTHON:
@@ -31,9 +37,7 @@ def environment(name: str) -> Path:
             f"Python {sys.version_info[0]}.{sys.version_info[1]} found, the locks are for "
             f"{PYTHON[0]}.{PYTHON[1]}: run make with PYTHON=/path/to/python3.11"
         )
-    lock = LOCKS / f"{name}.lock"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    path = cache_dir() / "envs" / f"{name}-{digest}"
+    lock, path = LOCKS / f"{name}.lock", place(name)
     with exclusive(f"env-{name}"):
         if not (path / "complete").exists():
             print(f"building the {name} environment in {path} (minutes)", file=sys.stderr)

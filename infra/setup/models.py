@@ -46,9 +46,14 @@ def language_model() -> Path:
     return path
 
 
+def model_place() -> Path:
+    """Where the small instruct model lies or would lie."""
+    return cache_dir() / "models" / MODEL_NAME
+
+
 def teacher_model() -> Path:
     """The small instruct model as a directory for vLLM, converted now if it is not there."""
-    path = cache_dir() / "models" / MODEL_NAME
+    path = model_place()
     python = environment("teacher") / "bin" / "python"
     with exclusive("model"):
         if not path.exists():

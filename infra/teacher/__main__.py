@@ -22,7 +22,7 @@ def main(verbose: bool) -> None:
 
 
 @main.command()
-@click.option("--model", required=True, help="A model directory, or a name that vLLM loads.")
+@click.option("--model", help="A directory, or a name that vLLM loads; default: the packaged one.")
 @click.option("--name", help="Serve it as this name; by default the directory's or the model's.")
 @click.option("--revision", help="Revision to load and to serve as; a directory's is its digest.")
 @click.option("--host", default="127.0.0.1", show_default=True)
@@ -33,7 +33,7 @@ def main(verbose: bool) -> None:
 @click.option("--restarts", default=5, show_default=True, help="Deaths in a row before giving up.")
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED)
 def serve(
-    model: str,
+    model: str | None,
     name: str | None,
     revision: str | None,
     host: str,
@@ -49,8 +49,13 @@ def serve(
     Prints `ready URL MODEL@REVISION` when it answers.
     """
     from infra.teacher.launch import Launch, split_extra
+    from infra.teacher.packaged import MAX_MODEL_LEN, packaged
     from infra.teacher.serving import Serving
 
+    if model is None:
+        directory, interpreter = packaged()
+        model, python = str(directory), python or str(interpreter)
+        max_model_len = max_model_len or MAX_MODEL_LEN
     launch = Launch(
         model=model,
         name=name,
