@@ -197,7 +197,7 @@ def test_what_cannot_be_shown_is_said_in_one_line(
 def test_dropped_transcripts_are_said_to_be_dropped(
     tmp_path: Path, teacher: SimulatedTeacher, command: Command
 ) -> None:
-    arguments = ("generators=rewrite_quick@1", "documents=1")
+    arguments = ("generators=rewrite_quick@1", "documents=4")
     dropped = make_run(tmp_path / "root", teacher.url, *arguments, keep_transcripts=False)
     given = ["show", "rewrite_quick", "--root", dropped.root]
     assert command.succeeds(*given)
