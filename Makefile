@@ -35,4 +35,6 @@ fmt: setup  ## Format the code
 	@$(VENV)/ruff format .
 
 bench: setup  ## Run the benchmarks, a table each
-	@for b in benchmarks/bench_*.py; do $(VENV)/python $$b || exit 1; done
+	@for b in benchmarks/bench_*.py; do \
+	  $(VENV)/python -m benchmarks.$$(basename $$b .py) || exit 1; \
+	done

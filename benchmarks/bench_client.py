@@ -192,7 +192,9 @@ def prompts(count: int) -> list[Prompt]:
     ]
 
 
-def scenario(names: Sequence[str], settings: Settings, in_flight: int, calls: int, runs: int):
+def scenario(
+    names: Sequence[str], settings: Settings, in_flight: int, calls: int, runs: int
+) -> dict[str, list[Run]]:
     """Every system, in turns, on one server."""
     asked = prompts(calls)
     with SimulatedTeacher(settings) as teacher:

@@ -44,6 +44,7 @@ from pipelines.work.outcome import Outcome, commit_outcome
 from pipelines.worker import Worker, WorkerConfig
 
 MEAN_TOKENS = 100
+DECODING = Decoding(temperature=0.7, max_tokens=1024)
 INPUT = "steps/seeds@1/" + "0" * 32
 DRAFT = PromptText(
     system="You write clear teaching texts.",
@@ -62,7 +63,7 @@ class TwoCalls:
     name: str = "two_calls@1"
     draft: PromptText = DRAFT
     revise: PromptText = REVISE
-    decoding: Decoding = Decoding(temperature=0.7, max_tokens=1024)
+    decoding: Decoding = DECODING
 
     async def __call__(self, row: Seed, tools: Tools, /) -> Sequence[Record]:
         first = await ask_messages(tools, self.draft.messages(text=row.text), self.decoding)
@@ -317,7 +318,7 @@ def scenario(
     return found
 
 
-def report(found: dict[str, list[Run]]) -> None:
+def report(found: dict[str, list[Run]], *, timed: bool) -> None:
     def spread(name: str, figure: str) -> Spread:
         return Spread(tuple(getattr(run, figure) for run in found[name]))
 
@@ -326,7 +327,7 @@ def report(found: dict[str, list[Run]]) -> None:
         [
             SYSTEMS[name][0],
             spread(name, "seconds").shown(),
-            spread(name, "of_ideal").shown(1),
+            spread(name, "of_ideal").shown(1) if timed else "-",
             f"{100 * base / spread(name, 'seconds').middle:.1f}",
             spread(name, "cpu_ms").shown(),
             f"{spread(name, 'cpu_ms').middle / base_cpu:.1f}",
@@ -393,14 +394,14 @@ def main() -> None:
             return
         calls = f"{given.items} items of two calls in {given.slices} tasks"
         print(f"\nzero latency, {calls}, median of {given.runs}; ", end="", flush=True)
-        report(scenario(names, quick, setup_of, given.runs))
+        report(scenario(names, quick, setup_of, given.runs), timed=False)
         if given.zero:
             return
         print(
             f"\n{given.slots} slots, mean {given.mean_seconds:g} s x {given.time_scale:g}, ", end=""
         )
         print(f"{calls}, median of {given.runs}; ", end="", flush=True)
-        report(scenario(names, slow, setup_of, given.runs))
+        report(scenario(names, slow, setup_of, given.runs), timed=True)
 
 
 if __name__ == "__main__":
