@@ -82,6 +82,8 @@ class Dialogue:
     """At least four, and even, so that the last word is an answer [I]."""
     bounds: Bounds
     size: Size = Size.FULL
+    allow_meta: bool = False
+    """Whether a turn may speak of the text it was made from."""
     max_source_words: int = 700
     min_consistent: int = 4
     min_grounded: int = 4
@@ -163,7 +165,7 @@ class Dialogue:
         """A turn, or what is wrong with it; and what was written."""
         written = await self._draft(asked, tools)
         try:
-            text, praise = cut_praise(clean_turn(written.text, talk.speakers))
+            text, praise = cut_praise(clean_turn(written.text, talk.speakers, self.allow_meta))
         except Declined as refused:
             return refused.rejection, written
         if problem := problem_of(text, talk.seed, talk.spoken, self.bounds):
@@ -290,7 +292,7 @@ QUICK = Dialogue(
         evaluate=prompt_text("dialogue_quick_evaluate"),
         check=prompt_text("dialogue_quick_check"),
     ),
-    speaking=Decoding(temperature=0.9, top_p=0.9, max_tokens=200, stop=("\n\n\n",)),
+    speaking=Decoding(temperature=0.9, top_p=0.9, max_tokens=256, stop=("\n\n",)),
     judging=Decoding(temperature=0.5, top_p=0.9, max_tokens=256),
     turns=4,
     bounds=Bounds(
@@ -305,6 +307,7 @@ QUICK = Dialogue(
         min_nuance=1,
     ),
     size=Size.PLAIN,
+    allow_meta=True,
     max_source_words=200,
     min_consistent=1,
     min_grounded=1,

@@ -158,16 +158,17 @@ def cut_praise(text: str) -> tuple[str, int]:
     return (text[:1].upper() + text[1:] if count else text), count
 
 
-def clean_turn(text: str, speakers: Sequence[Speaker]) -> str:
+def clean_turn(text: str, speakers: Sequence[Speaker], allow_meta: bool) -> str:
     """The speaker's own words: no name before them, and nobody else's turn after them.
 
     Raises:
-        Declined: The turn refuses, or talks of the source; or nothing is left of it.
+        Declined: The turn refuses, or talks of the source where it may not; or nothing is left.
     """
     names = "|".join(re.escape(speaker.name) for speaker in speakers)
     said = whole_sentences(text, _CHARACTERS).strip()
     own = re.sub(rf"\A\W*(?:{names})\W*:\W*", "", said)
-    return check_clean(re.split(rf"\n\W*(?:{names})\W*:", own)[0])
+    first = re.split(rf"\n\W*(?:{names})\W*:", own)[0]
+    return check_clean(first, allow_meta=allow_meta)
 
 
 def problem_of(

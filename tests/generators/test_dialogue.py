@@ -249,6 +249,12 @@ def test_a_turn_is_refused_when_twice_it(fault: str) -> None:
     assert record.scores["retries"] == 1.0
 
 
+def test_a_tiny_teacher_may_speak_of_the_text() -> None:
+    text = SPOILT["speaks of the passage"][1]
+    record = one(run(QUICK, teacher(lines=lambda n: said(text if n == 1 else LINES[n]))))
+    assert record.turns[1].content == text
+
+
 def test_a_first_turn_without_the_core_information_is_refused() -> None:
     vague = said("There is something about the weather that I have long wanted to ask you about.")
     outcome = refused(run(TUTOR, teacher(lines=instead(0, vague, vague))))
