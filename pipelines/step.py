@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from manifests.commits import task_id
-
 from manifests.fingerprint import fingerprint
 from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate

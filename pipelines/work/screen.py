@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-from filters.language import detect
 
 from filters.contract import Gate, Screened, apply
+from filters.language import detect
 from manifests.records import Record, Reject
 from manifests.store import Store
 from manifests.tables import ITEM_ID, schema_of
