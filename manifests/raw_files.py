@@ -29,14 +29,16 @@ class RawFiles:
         self._root = path.rstrip("/")
 
     def resolve(self, text: str) -> str:
-        """The step that `text` means: an address; `steps/` may be left out, its end cut off.
+        """The step that `text` means: an address, less `steps/`, its version and its end if clear.
 
         Raises:
             ConfigError: It means none or several; the message lists them.
         """
         name, _, start = text.strip("/").removeprefix("steps/").partition("/")
-        known = [f"steps/{n}/{f}" for n in self.names("steps") for f in self.names(f"steps/{n}")]
-        hits = [step for step in known if step.startswith(f"steps/{name}/{start}")]
+        found = [(n, f) for n in self.names("steps") for f in self.names(f"steps/{n}")]
+        known = [f"steps/{n}/{f}" for n, f in found]
+        named = [(n, f) for n, f in found if name in (n, n.partition("@")[0])]
+        hits = [f"steps/{n}/{f}" for n, f in named if f.startswith(start)]
         if len(hits) == 1:
             return hits[0]
         problem = f"{len(hits)} steps fit" if hits else "there is no step"
