@@ -8,8 +8,6 @@ Source: the flow of AgentInstruct [RW], by which the report's multi-agent prompt
 which it names and does not specify, is filled in; floors and counts are [I].
 """
 
-import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +25,7 @@ from generators.agents import (
 from generators.asking import prompt_text
 from generators.contract import Declined, Tools
 from generators.echoes import copied_share, repeated_lines, repeated_share
+from generators.pieces import all_declined, outcomes
 from generators.seeds.segment import count_words
 from generators.taxonomy import EXTRACTION, MODIFICATION, READING, Task
 from generators.transformation import (
@@ -42,7 +41,6 @@ from generators.transformation import (
     Transformation,
 )
 from manifests.completions import Decoding
-from manifests.errors import PromptRefused
 from manifests.fingerprint import content_id
 from manifests.records import Bucket, Kind, Reason, Record, Rejection, Seed, record_id
 
@@ -92,15 +90,11 @@ class AgentInstruct:
             raise Declined(Reason.TOO_LONG, f"source of {words} words > {self.max_source_words}")
         text = await self.transformation(row, tools)
         contexts = [Context(text=text, task=t) for t in self.tasks_for(row)]
-        async with asyncio.TaskGroup() as group:
-            work = [
-                group.create_task(self._outcome(row, at, index, tools))
-                for index, at in enumerate(contexts)
-            ]
-        outcomes = self._unlike([task.result() for task in work])
-        records = [outcome for outcome in outcomes if isinstance(outcome, Record)]
+        work = [self._one(row, at, index, tools) for index, at in enumerate(contexts)]
+        unlike = self._unlike(await outcomes(work))
+        records = [outcome for outcome in unlike if isinstance(outcome, Record)]
         if not records:
-            raise _all_declined([o for o in outcomes if isinstance(o, Rejection)])
+            raise all_declined([o for o in unlike if isinstance(o, Rejection)], "instructions")
         return records
 
     def tasks_for(self, row: Seed) -> list[Task]:
@@ -121,16 +115,6 @@ class AgentInstruct:
 
     def _draw(self, row: Seed, which: str) -> int:
         return int(content_id(row.id, self.name, which), 16)
-
-    async def _outcome(
-        self, row: Seed, at: Context, index: int, tools: Tools
-    ) -> Record | Rejection:
-        try:
-            return await self._one(row, at, index, tools)
-        except Declined as declined:
-            return declined.rejection
-        except PromptRefused as refused:
-            return Rejection(reason=Reason.TEACHER_ERROR, detail=str(refused))
 
     async def _one(self, row: Seed, at: Context, index: int, tools: Tools) -> Record:
         draft = instruction = await self.agents.written(at, tools)
@@ -215,14 +199,6 @@ def render(context: str, instruction: str, answer: str) -> str:
 
 def _alike(one: str, other: str) -> float:
     return max(copied_share(one, other, 3), copied_share(other, one, 3))
-
-
-def _all_declined(rejections: Sequence[Rejection]) -> Declined:
-    """Why a seed gives nothing: what befell most of its instructions."""
-    counts = Counter(rejection.reason for rejection in rejections)
-    reason, count = counts.most_common(1)[0]
-    first = next(r.detail for r in rejections if r.reason is reason)
-    return Declined(reason, f"{count} of {len(rejections)} instructions: {first}")
 
 
 _AGENTS = Agents(

@@ -6,23 +6,18 @@ Passages fail one by one: a page is declined only when none is left.
 Source: phi-4 report, sections 2.2 and 2.3 and appendix D.1.1 [R]; numbers are [I] where not said.
 """
 
-import asyncio
-from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from generators.asking import PromptText, ask_json, prompt_text
 from generators.contract import Declined, Tools
+from generators.pieces import all_declined, outcomes
 from generators.seeds.noise import boilerplate_share, mangled_share
 from generators.seeds.scores import PageScore, PassageScore, excerpt
 from generators.seeds.segment import Passage, count_words, numbered, segment
 from generators.seeds.tags import Chain, Tags, grounded_steps
 from manifests.completions import Decoding
-from manifests.errors import PromptRefused
 from manifests.records import Kind, Reason, Rejection, Seed, SeedDocument, SeedTags, seed_id
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +67,10 @@ class SeedCurator:
         self._check(row)
         page_edu = await self._page_edu(row, tools)
         passages = self._passages(row)
-        outcomes = await _together([self._outcome(row, page_edu, p, tools) for p in passages])
-        seeds = [outcome for outcome in outcomes if isinstance(outcome, Seed)]
+        found = await outcomes([self._seed(row, page_edu, p, tools) for p in passages])
+        seeds = [outcome for outcome in found if isinstance(outcome, Seed)]
         if not seeds:
-            raise _all_declined([o for o in outcomes if isinstance(o, Rejection)])
+            raise all_declined([o for o in found if isinstance(o, Rejection)], "passages")
         return seeds
 
     def _check(self, row: SeedDocument) -> None:
@@ -109,16 +104,6 @@ class SeedCurator:
             detail = f"all {len(found)} passages are boilerplate or mangled"
             raise Declined(Reason.LOW_QUALITY, detail)
         return _spread(sound, self.max_passages)
-
-    async def _outcome(
-        self, row: SeedDocument, page_edu: int, passage: Passage, tools: Tools
-    ) -> Seed | Rejection:
-        try:
-            return await self._seed(row, page_edu, passage, tools)
-        except Declined as declined:
-            return declined.rejection
-        except PromptRefused as refused:
-            return Rejection(reason=Reason.TEACHER_ERROR, detail=str(refused))
 
     async def _seed(self, row: SeedDocument, page_edu: int, passage: Passage, tools: Tools) -> Seed:
         messages = self.texts.passage.messages(title=row.title, passage=passage.text)
@@ -169,24 +154,6 @@ def _spread(passages: Sequence[Passage], most: int) -> list[Passage]:
     """At most `most` of the passages, evenly spaced."""
     count = min(most, len(passages))
     return [passages[i * len(passages) // count] for i in range(count)]
-
-
-def _all_declined(rejections: Sequence[Rejection]) -> Declined:
-    """Why a page with no good passage is declined: what befell most of its passages."""
-    counts = Counter(rejection.reason for rejection in rejections)
-    reason, count = counts.most_common(1)[0]
-    first = next(r.detail for r in rejections if r.reason is reason)
-    return Declined(reason, f"{count} of {len(rejections)} passages: {first}")
-
-
-async def _together(work: Sequence[Coroutine[object, object, T]]) -> list[T]:
-    """The results in order; what fails is raised bare, as if it had been awaited here."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from failed
-    return [task.result() for task in tasks]
 
 
 _PROSE = CurationTexts(
