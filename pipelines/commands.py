@@ -17,7 +17,7 @@ from pipelines.estimate import bill, estimates
 from pipelines.plan import Plan, code_version, read_runs, record_plan
 from pipelines.recipes.catalog import recipe
 from pipelines.recipes.flow import Flow, Setting
-from pipelines.step import Step
+from pipelines.step import Step, committed_tasks, tasks
 from pipelines.teachers import Teachers, find_teachers, parse_roles, planned_teachers
 from pipelines.tokens import Tokenizer, keep_tokenizer, tokenizer_of
 from pipelines.work.generate import Generate
@@ -54,8 +54,12 @@ def run_recipe(name: str, root: str, *, as_json: bool, **options: Any) -> None:
 
 
 def is_complete(store: Store, plan: Plan) -> bool:
-    """Whether every task of a plan has committed and been indexed: nothing is left to do."""
-    return all(store.exists(layout.index_file(step.address)) for step in plan.steps)
+    """Whether every task has committed and every step is indexed: nothing is left to do."""
+    return all(
+        store.exists(layout.index_file(step.address))
+        and committed_tasks(store, step) >= {t.id for t in tasks([step], plan.slices)}
+        for step in plan.steps
+    )
 
 
 def print_run(store: Store, plan: Plan, root: str, *, as_json: bool) -> None:

@@ -32,7 +32,7 @@ from pipelines.backlog import Backlog
 from pipelines.cluster import run_map
 from pipelines.crew import Crew
 from pipelines.plan import Plan
-from pipelines.step import Task
+from pipelines.step import Task, committed_tasks
 from pipelines.work.generate import Generate, GenerateTask
 from pipelines.worker import WorkerConfig, WorkerSnapshot
 
@@ -132,12 +132,7 @@ class Runner:
                 build_index(self._store, step.address)
 
     def _read_committed(self) -> dict[str, set[str]]:
-        found = {}
-        for step in self._plan.steps:
-            prefix = layout.commits_prefix(step.address)
-            keys = self._store.list(prefix)
-            found[step.address] = {key.removeprefix(prefix).removesuffix(".json") for key in keys}
-        return found
+        return {step.address: committed_tasks(self._store, step) for step in self._plan.steps}
 
     def _loop(self) -> None:
         looked = 0.0

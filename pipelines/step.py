@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from manifests import layout
 from manifests.commits import task_id
 from manifests.fingerprint import fingerprint
+from manifests.store import Store
 from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
 from pipelines.work.screen import Screen
@@ -69,6 +71,12 @@ def in_order(ends: Sequence[Step]) -> tuple[Step, ...]:
     for end in ends:
         visit(end)
     return tuple(found.values())
+
+
+def committed_tasks(store: Store, step: Step) -> set[str]:
+    """The ids of the tasks of a step that have committed."""
+    prefix = layout.commits_prefix(step.address)
+    return {key.removeprefix(prefix).removesuffix(".json") for key in store.list(prefix)}
 
 
 def tasks(steps: Sequence[Step], slices: int) -> Iterator[Task]:
