@@ -70,7 +70,12 @@ def read_shard(store: Store, key: str, shard: Shard) -> pa.Table:
     found = sha256(data)
     if found != shard.sha256:
         raise ShardCorrupt(f"{store.url}: {key} has sha256 {found}, committed {shard.sha256}")
-    table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+    # Memory that Arrow owns: one of its threads may outlive the interpreter, and must not then
+    # give back Python's bytes.
+    owned = pa.BufferOutputStream()
+    owned.write(data)
+    file = pq.ParquetFile(pa.BufferReader(owned.getvalue()), page_checksum_verification=True)
+    table = file.read()
     if table.num_rows != shard.rows:
         raise ShardCorrupt(f"{store.url}: {key} has {table.num_rows} rows, committed {shard.rows}")
     return table

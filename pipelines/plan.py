@@ -5,6 +5,7 @@ id names it, so the same command twice is the same run, and `status` needs nothi
 """
 
 import getpass
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from manifests import layout
 from manifests.errors import ConfigError, DataError
 from manifests.fingerprint import canonical_json, content_id, fingerprint, sha256
 from manifests.store import Store
-from pipelines.step import Step, in_order
+from pipelines.step import Step, committed_tasks, in_order, tasks
 from pipelines.work.generate import Generate
 
 REPOSITORY = Path(__file__).parents[1]
@@ -99,18 +100,19 @@ def record_plan(store: Store, plan: Plan, *, accept_code: bool) -> None:
         about = {**note.model_dump(), **_method(step), "work": repr_work(step), "code": code}
         about |= provenance()
         if not store.create(layout.step_file(step.address), canonical_json(about)):
-            _same_code(store, step, code, accept_code)
+            _same_code(store, step, plan.slices, code, accept_code)
     run = RunNote(
         run=plan.run, recipe=plan.recipe, arguments=dict(plan.arguments), steps=notes(plan)
     )
     store.create(layout.run_file(plan.run), canonical_json(run.model_dump()))
 
 
-def _same_code(store: Store, step: Step, code: str, accept_code: bool) -> None:
-    import json
-
+def _same_code(store: Store, step: Step, slices: int, code: str, accept_code: bool) -> None:
+    """Refuse to finish with this code what other code began; what is complete is left alone."""
     begun = json.loads(store.get(layout.step_file(step.address)))
-    if begun.get("code") != code and not accept_code:
+    if begun.get("code") == code or accept_code:
+        return
+    if not committed_tasks(store, step) >= {task.id for task in tasks([step], slices)}:
         raise ConfigError(
             f"{step.address} was begun by other code ({begun.get('code', '?')[:12]}, this is "
             f"{code[:12]}): give the step or its generator a new version, or run with "

@@ -13,6 +13,7 @@ import pytest
 from filters.contract import Gate
 from filters.text import Text
 from generators.seeds.sources import Format, Source
+from manifests import layout
 from manifests.errors import ConfigError
 from manifests.records import Kind, Reason
 from manifests.store import open_store
@@ -181,3 +182,16 @@ def test_the_same_plan_is_one_run_and_a_step_begun_by_other_code_is_refused(
     with pytest.raises(ConfigError, match="was begun by other code"):
         record_plan(store, plan, accept_code=False)
     record_plan(store, plan, accept_code=True)
+
+
+def test_a_step_that_other_code_finished_is_used_as_it_is(tmp_path: Path) -> None:
+    store, plan = open_store(str(tmp_path)), tiny()
+    record_plan(store, plan, accept_code=False)
+    first = plan.steps[0].address
+    note = json.loads(store.get(layout.step_file(first)))
+    store.put(layout.step_file(first), json.dumps({**note, "code": "0" * 64}).encode())
+    for task in (Task(plan.steps[0], 0), Task(plan.steps[0], 1)):
+        with pytest.raises(ConfigError, match="begun by other code"):
+            record_plan(store, plan, accept_code=False)
+        store.put(layout.commit_file(first, task.id), b"{}")
+    record_plan(store, plan, accept_code=False)
