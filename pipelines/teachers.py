@@ -10,6 +10,9 @@ from infra.teacher.models import Endpoint, Teacher
 from infra.teacher.resolve import resolve
 from manifests.errors import ConfigError
 
+ROLES = frozenset({"writer", "curator", "critic", "solver", "transformer"})
+"""Every role that a generator of the catalog asks for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Teachers:
@@ -78,6 +81,9 @@ def parse_roles(given: Sequence[str]) -> dict[str, tuple[str, str]]:
             raise ConfigError(
                 f"--role {text}: expected ROLE=MODEL=URL, as in critic=judge=http://h:1"
             )
+        if role not in ROLES:
+            known = ", ".join(sorted(ROLES - {"writer"}))
+            raise ConfigError(f"--role {role}: no generator asks a {role}; roles are {known}")
         if role in roles or role == "writer":
             raise ConfigError(f"--role {role}: given twice (the writer is --teacher and --model)")
         roles[role] = (model, url)
