@@ -1,0 +1,1 @@
+"""A manifest in the formats of others."""

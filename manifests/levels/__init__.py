@@ -1,0 +1,1 @@
+"""Verification of a manifest, level by level."""

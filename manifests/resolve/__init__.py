@@ -1,0 +1,1 @@
+"""From shares and budgets to whole numbers."""

@@ -1,0 +1,100 @@
+"""A mixture resolved: whole numbers only, from which the order of all samples follows.
+
+A leaf is a source, or one stratum of it (`source` or `source/stratum`). A supply is a leaf in a
+segment. Positions count the samples of a phase from 0; a step is a global batch of them.
+"""
+
+from dataclasses import dataclass, field
+
+from manifests.spec.types import Layout
+
+ORDER = "interleave@1 feistel-splitmix64-6@1"
+"""What computes the order; part of the identity of a manifest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A leaf's shards as an endless row of epochs."""
+
+    table: str
+    """Digest of the leaf's table of shards."""
+    layout: Layout
+    samples: int
+    """Of an epoch (m)."""
+    tokens: int
+    """Useful tokens of an epoch (u); at most samples * sequence_length."""
+    windows: str = ""
+    """Digest of the samples of each shard, for layouts where they do not follow from tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What is left of an epoch that was begun on other shards than the body's."""
+
+    body: Body
+    epoch: int
+    start: int
+    """Samples of the epoch, in its order, that are over."""
+    holes: str = ""
+    """Digest of the ranks (places in the epoch's order), from `start` on, that are left out."""
+    count: int
+    """Samples that are left, holes not counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supply:
+    """A leaf in a segment: `quota` samples, first the head's, then the body's from `cursor` on."""
+
+    leaf: str
+    quota: int
+    body: Body
+    cursor: int
+    """Samples that earlier segments and phases took from this body: epoch cursor // samples."""
+    first_epoch: int = 0
+    """Number of the epoch at cursor 0; it keys the order, so that no two epochs have the same."""
+    head: Head | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Positions start to stop (not included) of a phase, under one mix."""
+
+    start: int
+    stop: int
+    first_step: int
+    """The step that begins at `start`."""
+    global_batch: int
+    """Samples of a step; start and stop lie on steps."""
+    supplies: tuple[Supply, ...]
+    """By leaf name. Quotas sum to stop - start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One phase, resolved."""
+
+    name: str
+    after: str
+    sequence_length: int
+    segments: tuple[Segment, ...]
+    train: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """All positions."""
+        return self.segments[-1].stop
+
+    @property
+    def steps(self) -> int:
+        """Global batches."""
+        last = self.segments[-1]
+        return last.first_step + (last.stop - last.start) // last.global_batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafSupply:
+    """What resolution has to know of a leaf under a layout and a window."""
+
+    leaf: str
+    body: Body
+    documents: int

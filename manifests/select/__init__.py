@@ -1,0 +1,1 @@
+"""From committed steps to the rows of a mixture's sources."""
