@@ -38,7 +38,7 @@ from manifests.fingerprint import fingerprint
 from manifests.records import Bucket, Grade, Kind, Record, Seed, SeedTags, record_id, seed_id
 from manifests.store import open_store
 from manifests.tables import to_table
-from pipelines.tokens import Tokenizer
+from manifests.tokenizers import Tokenizer
 from pipelines.work.generate import Generate, GenerateTask, run_generate
 from pipelines.work.outcome import Outcome, commit_outcome
 from pipelines.worker import Worker, WorkerConfig

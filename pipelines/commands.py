@@ -12,6 +12,7 @@ from manifests import layout
 from manifests.commits import Commit, read_commits
 from manifests.errors import ConfigError, ScriptoriumError
 from manifests.store import Store, open_store, probe
+from manifests.tokenizers import Tokenizer, keep_tokenizer, tokenizer_of
 from pipelines import overrides, status, view, view_plan
 from pipelines.estimate import bill, estimates
 from pipelines.plan import Plan, code_version, read_runs, record_plan
@@ -19,7 +20,6 @@ from pipelines.recipes.catalog import recipe
 from pipelines.recipes.flow import Flow, Setting
 from pipelines.step import Step, committed_tasks, tasks
 from pipelines.teachers import Teachers, find_teachers, parse_roles, planned_teachers
-from pipelines.tokens import Tokenizer, keep_tokenizer, tokenizer_of
 from pipelines.work.generate import Generate
 
 STOPPED = 143

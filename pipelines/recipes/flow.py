@@ -14,8 +14,8 @@ from generators.seeds.inventory import take_inventory
 from generators.seeds.sources import Format, Source
 from manifests.errors import ConfigError
 from manifests.fingerprint import sha256
+from manifests.tokenizers import Tokenizer
 from pipelines.step import Step
-from pipelines.tokens import Tokenizer
 from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
 from pipelines.work.screen import Screen

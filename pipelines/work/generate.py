@@ -24,8 +24,8 @@ from manifests.segments import read_segments, write_segment
 from manifests.stats import TeacherUsage
 from manifests.store import Store
 from manifests.tables import ROW_TYPES, from_table, to_table
+from manifests.tokenizers import Tokenizer
 from pipelines.durable import TaskCompletions, when_there_is_room
-from pipelines.tokens import Tokenizer
 from pipelines.work.outcome import Outcome, commit_outcome, quarantined, read_input, reject
 from pipelines.worker import Worker
 

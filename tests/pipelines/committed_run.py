@@ -10,6 +10,7 @@ import pytest
 
 from manifests.exits import run
 from manifests.store import Store, open_store
+from manifests.tokenizers import Tokenizer
 from pipelines import overrides
 from pipelines.cli import cli
 from pipelines.plan import Plan, code_version, record_plan
@@ -17,7 +18,6 @@ from pipelines.recipes.catalog import recipe
 from pipelines.recipes.flow import Setting
 from pipelines.step import Step
 from pipelines.teachers import Teachers, find_teachers
-from pipelines.tokens import Tokenizer
 from pipelines.work.generate import Generate, GenerateTask, run_generate
 from pipelines.work.outcome import commit_outcome
 from pipelines.worker import Worker, WorkerConfig

@@ -17,10 +17,10 @@ from manifests import layout
 from manifests.errors import ConfigError
 from manifests.records import Kind, Reason
 from manifests.store import open_store
+from manifests.tokenizers import Tokenizer
 from pipelines.plan import Plan, read_runs, record_plan
 from pipelines.step import Step, Task
 from pipelines.teachers import Teachers
-from pipelines.tokens import Tokenizer
 from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
 from pipelines.work.screen import Screen

@@ -30,7 +30,7 @@ from manifests.segments import read_segments
 from manifests.shards import read_shard
 from manifests.store import Store, open_store
 from manifests.tables import from_table, to_table
-from pipelines.tokens import Tokenizer
+from manifests.tokenizers import Tokenizer
 from pipelines.work.generate import Generate, GenerateTask, run_generate
 from pipelines.work.outcome import Outcome, commit_outcome
 from pipelines.worker import Worker, WorkerConfig

@@ -17,10 +17,10 @@ from infra.simulated.start import SimulatedTeacher
 from manifests import layout
 from manifests.commits import read_commits
 from manifests.store import open_store
+from manifests.tokenizers import Tokenizer
 from pipelines.backlog import Backlog
 from pipelines.plan import Plan
 from pipelines.step import Step, Task
-from pipelines.tokens import Tokenizer
 from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
 from pipelines.work.screen import Screen

@@ -24,11 +24,11 @@ from manifests.exits import run
 from manifests.fingerprint import sha256
 from manifests.records import Grade, Seed, SeedDocument, SeedTags, seed_id
 from manifests.store import open_store
+from manifests.tokenizers import Tokenizer
 from pipelines import cluster
 from pipelines.plan import Plan, code_version, record_plan
 from pipelines.runner import Options, Runner
 from pipelines.step import Step
-from pipelines.tokens import Tokenizer
 from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
 from pipelines.worker import WorkerConfig
