@@ -4,11 +4,22 @@ A source is a selection over committed shards; a phase says how much of each sou
 window, is trained on. `manifests.spec.read` makes these from TOML and refuses what does not fit.
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from itertools import pairwise
 
 SCHEMA = "scriptorium.mixture/1"
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Whether `text` is `pattern`, in which `*` stands for anything and nothing else is special."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 class Layout(StrEnum):
@@ -88,7 +99,23 @@ class Strata:
     rule: str = "proportional"
     """`proportional` to size, `sqrt` of size, `equal`, or `weights`."""
     weights: tuple[tuple[str, Fraction], ...] = ()
-    """With the rule `weights`: a factor on the proportional share, by stratum name."""
+    """With the rule `weights`: a factor on the proportional share, by stratum name, in which `*`
+    stands for anything; ask `factor`."""
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        """Names of the strata of a column of numbers: `below-8192`, `8192-16384`, `from-16384`."""
+        ends = [_plain(bound) for bound in self.bounds]
+        between = [f"{low}-{high}" for low, high in pairwise(ends)]
+        return (f"below-{ends[0]}", *between, f"from-{ends[-1]}")
+
+    def factor(self, stratum: str) -> Fraction:
+        """A stratum's weight: of its very name, else of the longest pattern that fits, else 1."""
+        fitting = [(name, weight) for name, weight in self.weights if fits(name, stratum)]
+        exact = [weight for name, weight in fitting if name == stratum]
+        if exact or not fitting:
+            return exact[0] if exact else Fraction(1)
+        return max(fitting, key=lambda pair: (len(pair[0]), pair[0]))[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
