@@ -6,7 +6,7 @@ single-bit flips read back silently wrong), so pages carry checksums, for any re
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -32,9 +32,8 @@ class Shard:
 def parquet_bytes(table: pa.Table) -> bytes:
     """The table as Parquet; the same bytes for the same rows and columns, however it is chunked."""
     out = io.BytesIO()
-    plain = pa.schema([_plainly_named(field) for field in table.schema], table.schema.metadata)
     pq.write_table(
-        pa.Table.from_arrays(table.columns, schema=plain).combine_chunks(),
+        table.combine_chunks(),
         out,
         row_group_size=ROW_GROUP_ROWS,
         compression="zstd",
@@ -57,8 +56,12 @@ def write_shard(store: Store, key_of: Callable[[str], str], table: pa.Table) -> 
     return shard
 
 
-def read_shard(store: Store, key: str, shard: Shard) -> pa.Table:
+def read_shard(
+    store: Store, key: str, shard: Shard, columns: Sequence[str] | None = None
+) -> pa.Table:
     """The table of a shard, once its bytes are known to be those that were committed.
+
+    All bytes are checked, also where only these columns are wanted (Parquet's own dotted paths).
 
     Raises:
         NotInStore: There is no such object.
@@ -75,14 +78,7 @@ def read_shard(store: Store, key: str, shard: Shard) -> pa.Table:
     owned = pa.BufferOutputStream()
     owned.write(data)
     file = pq.ParquetFile(pa.BufferReader(owned.getvalue()), page_checksum_verification=True)
-    table = file.read()
+    table = file.read(columns=columns)
     if table.num_rows != shard.rows:
         raise ShardCorrupt(f"{store.url}: {key} has {table.num_rows} rows, committed {shard.rows}")
     return table
-
-
-def _plainly_named(field: pa.Field) -> pa.Field:
-    """The field as it was before a round through Parquet, which renames the inside of a map."""
-    if not pa.types.is_map(field.type):
-        return field
-    return field.with_type(pa.map_(field.type.key_type, field.type.item_type))
