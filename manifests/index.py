@@ -13,10 +13,13 @@ from manifests.commits import Commit, read_commits
 from manifests.layout import index_file
 from manifests.shards import parquet_bytes
 from manifests.sketches import Lengths
+from manifests.stats import Volume
 from manifests.store import Store
+from manifests.tables import list_of
 
-_COUNTS = pa.map_(pa.string(), pa.int64())
-_VOLUMES = pa.map_(pa.string(), pa.struct({"rows": pa.int64(), "tokens": pa.int64()}))
+_COUNTS = list_of(pa.struct({"name": pa.string(), "count": pa.int64()}))
+_VOLUMES = list_of(pa.struct({"name": pa.string(), "rows": pa.int64(), "tokens": pa.int64()}))
+_LENGTHS = list_of(pa.struct({"bin": pa.int32(), "count": pa.int64()}))
 
 SCHEMA = pa.schema(
     {
@@ -41,9 +44,13 @@ SCHEMA = pa.schema(
         "chars_p50": pa.int64(),
         "chars_p95": pa.int64(),
         "chars_p99": pa.int64(),
-        "languages": _COUNTS,
-        "generators": _VOLUMES,
+        "lengths": _LENGTHS,
         "buckets": _VOLUMES,
+        "generators": _VOLUMES,
+        "sources": _VOLUMES,
+        "licences": _VOLUMES,
+        "languages": _VOLUMES,
+        "teachers": _VOLUMES,
         "duplicates": pa.int64(),
         "distinct": pa.int64(),
         "calls": pa.int64(),
@@ -53,9 +60,10 @@ SCHEMA = pa.schema(
         "finish_reasons": _COUNTS,
         "digest": pa.string(),
     },
-    metadata={"scriptorium.row": "commit", "scriptorium.version": "1"},
+    metadata={"scriptorium.row": "commit", "scriptorium.version": "2"},
 )
-"""Percentiles are the upper end of the bin that holds them, 0 where nothing was counted."""
+"""Percentiles are the upper end of the bin that holds them, 0 where nothing was counted; `lengths`
+are the bins of the rows' tokens (`manifests.sketches.Lengths`). Lists are sorted by name or bin."""
 
 
 def build_index(store: Store, step: str) -> int:
@@ -82,28 +90,40 @@ def _row(commit: Commit) -> dict[str, Any]:
         "rejects_bytes": commit.rejects.bytes,
         "planned": ledger.planned,
         "accepted": ledger.accepted,
-        "rejected": sorted(ledger.rejected.items()),
+        "rejected": _counts(ledger.rejected),
         "quarantined": ledger.quarantined,
         "rows": ledger.rows,
         "chars": stats.chars,
         "tokenizer": stats.tokenizer,
         "tokens": stats.tokens,
-        "languages": sorted(stats.languages.items()),
-        "generators": [(name, asdict(stats.generators[name])) for name in sorted(stats.generators)],
-        "buckets": [(name, asdict(stats.buckets[name])) for name in sorted(stats.buckets)],
+        "lengths": [{"bin": i, "count": n} for i, n in stats.token_lengths.bins],
+        "buckets": _volumes(stats.buckets),
+        "generators": _volumes(stats.generators),
+        "sources": _volumes(stats.sources),
+        "licences": _volumes(stats.licences),
+        "languages": _volumes(stats.languages),
+        "teachers": _volumes(stats.teachers),
         "duplicates": stats.duplicates,
         "distinct": stats.distinct.estimate(),
         "calls": stats.teacher.calls,
         "prompt_tokens": stats.teacher.prompt_tokens,
         "completion_tokens": stats.teacher.completion_tokens,
         "cached_tokens": stats.teacher.cached_tokens,
-        "finish_reasons": sorted(stats.teacher.finish_reasons.items()),
+        "finish_reasons": _counts(stats.teacher.finish_reasons),
         "digest": commit.digest,
     }
     for percent in (50, 95, 99):
         row[f"tokens_p{percent}"] = _percentile(stats.token_lengths, percent)
         row[f"chars_p{percent}"] = _percentile(stats.char_lengths, percent)
     return row
+
+
+def _counts(counts: dict[str, int]) -> list[dict[str, object]]:
+    return [{"name": name, "count": counts[name]} for name in sorted(counts)]
+
+
+def _volumes(volumes: dict[str, Volume]) -> list[dict[str, object]]:
+    return [{"name": name, **asdict(volumes[name])} for name in sorted(volumes)]
 
 
 def _percentile(lengths: Lengths, percent: int) -> int:

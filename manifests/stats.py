@@ -48,10 +48,14 @@ class ShardStats:
     token_lengths: Lengths = field(default_factory=Lengths)
     """Tokens of a row; counts nothing for row types without tokens."""
     char_lengths: Lengths = field(default_factory=Lengths)
-    languages: dict[str, int] = field(default_factory=dict)
-    """Rows."""
-    generators: dict[str, Volume] = field(default_factory=dict)
     buckets: dict[str, Volume] = field(default_factory=dict)
+    generators: dict[str, Volume] = field(default_factory=dict)
+    sources: dict[str, Volume] = field(default_factory=dict)
+    licences: dict[str, Volume] = field(default_factory=dict)
+    languages: dict[str, Volume] = field(default_factory=dict)
+    teachers: dict[str, Volume] = field(default_factory=dict)
+    """By who was asked for a row: each `model@revision` once, sorted, joined with ` + `; empty
+    for nobody."""
     duplicates: int = 0
     """Rows whose text, but for case and white space, an earlier row of the same shard has."""
     distinct: Distinct = field(default_factory=Distinct)
@@ -98,7 +102,7 @@ def measure(
     """The stats of a data shard, of the rejects beside it and of the calls that made it.
 
     `tokenizer` names what counted the column `tokens`; rows without that column (seed documents,
-    seeds) are measured in characters alone.
+    seeds) are measured in characters, and count as 0 tokens.
     """
     chars = _numbers(pc.utf8_length(table["text"]))
     has_tokens = "tokens" in table.column_names
@@ -113,9 +117,12 @@ def measure(
         tokens=int(tokens.sum()),
         token_lengths=Lengths.of(tokens),
         char_lengths=Lengths.of(chars),
-        languages=_counts(table["lang"]),
-        generators=_volumes(table, "generator"),
-        buckets=_volumes(table, "bucket"),
+        buckets=_volumes(table, "bucket", tokens),
+        generators=_volumes(table, "generator", tokens),
+        sources=_volumes(table, "source", tokens),
+        licences=_volumes(table, "licence", tokens),
+        languages=_volumes(table, "lang", tokens),
+        teachers=_teachers(table, tokens),
         duplicates=table.num_rows - len(set(digests)),
         distinct=Distinct.of(hashes.astype(np.uint64)),
         sample=Sample.of(table["id"].to_pylist(), tokens.tolist()),
@@ -140,11 +147,34 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return dict(zip(names, counted.field("counts").to_pylist(), strict=True))
 
 
-def _volumes(table: pa.Table, name: str) -> dict[str, Volume]:
+def _volumes(table: pa.Table, name: str, tokens: npt.NDArray[np.int64]) -> dict[str, Volume]:
     """Rows and tokens by the values of a column; nothing for a row type that lacks it."""
-    if name not in table.column_names:
-        return {}
-    sums = table.group_by(name).aggregate([([], "count_all"), ("tokens", "sum")])
-    columns = (sums[name], sums["count_all"], sums["tokens_sum"])
+    return _volumes_of(table[name], tokens) if name in table.column_names else {}
+
+
+def _volumes_of(
+    values: pa.Array | pa.ChunkedArray, tokens: npt.NDArray[np.int64]
+) -> dict[str, Volume]:
+    table = pa.table({"value": values, "tokens": tokens})
+    sums = table.group_by("value").aggregate([([], "count_all"), ("tokens", "sum")])
+    columns = (sums["value"], sums["count_all"], sums["tokens_sum"])
     rows = zip(*(column.to_pylist() for column in columns), strict=True)
-    return {value: Volume(count, tokens) for value, count, tokens in rows}
+    return {value: Volume(count, total) for value, count, total in rows}
+
+
+def _teachers(table: pa.Table, tokens: npt.NDArray[np.int64]) -> dict[str, Volume]:
+    """Volumes by who was asked; nothing for a row type without lineage."""
+    if "lineage" not in table.column_names:
+        return {}
+    lineage = table["lineage"].combine_chunks()
+    coded = lineage.flatten().field("teacher").dictionary_encode()
+    order = pc.array_sort_indices(coded.dictionary)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order.to_numpy()] = np.arange(len(order))
+    rows = np.repeat(np.arange(len(lineage)), lineage.value_lengths().to_numpy())
+    width = max(1, len(order))
+    asked = np.unique(rows * width + rank[coded.indices.to_numpy()])  # each once a row, sorted
+    names = coded.dictionary.take(order).take(pa.array(asked % width))
+    ends = np.cumsum(np.bincount(asked // width, minlength=len(lineage)))
+    offsets = pa.array(np.concatenate([[0], ends]), type=pa.int32())
+    return _volumes_of(pc.binary_join(pa.ListArray.from_arrays(offsets, names), " + "), tokens)

@@ -1,8 +1,9 @@
 """Rows as Arrow tables and back: one explicit schema for each row type.
 
 Columns are built and read whole, nested ones by their offsets, never a dictionary a row. Shards add
-the column `item_id` (the row's input row), which is no field of the row. Maps are written in key
-order, so that equal rows give equal bytes. Nothing is ever null.
+the column `item_id` (the row's input row), which is no field of the row. Dictionaries are lists of
+name and value in the order of the names, so that equal rows give equal bytes and every Parquet
+reader can take them (many know no maps). Nothing is ever null.
 """
 
 import typing
@@ -20,16 +21,20 @@ from manifests.records import Record, Reject, Seed, SeedDocument
 
 Row = TypeVar("Row", SeedDocument, Seed, Record, Reject)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ITEM_ID = "item_id"
 
 
-def _list_of(item: pa.DataType) -> pa.DataType:
+def list_of(item: pa.DataType) -> pa.DataType:
     """A list whose item has Parquet's own name, so that a schema read back is the same."""
     return pa.list_(pa.field("element", item))
 
 
-_CALLS = _list_of(
+def _named(value: pa.DataType) -> pa.DataType:
+    return list_of(pa.struct({"name": pa.string(), "value": value}))
+
+
+_CALLS = list_of(
     pa.struct(
         {
             "prompt": pa.string(),
@@ -39,8 +44,8 @@ _CALLS = _list_of(
         }
     )
 )
-_TURNS = _list_of(pa.struct({"role": pa.string(), "content": pa.string()}))
-_STEPS = _list_of(
+_TURNS = list_of(pa.struct({"role": pa.string(), "content": pa.string()}))
+_STEPS = list_of(
     pa.struct(
         {
             "assumption": pa.string(),
@@ -59,7 +64,7 @@ _TAGS = pa.struct(
         "obscurity": pa.string(),
         "has_chain": pa.bool_(),
         "steps": _STEPS,
-        "dependencies": _list_of(pa.string()),
+        "dependencies": list_of(pa.string()),
     }
 )
 
@@ -100,14 +105,14 @@ _COLUMNS: dict[type, dict[str, pa.DataType]] = {
         "id": pa.string(),
         "text": pa.string(),
         "turns": _TURNS,
-        "parts": pa.map_(pa.string(), pa.string()),
+        "parts": _named(pa.string()),
         "bucket": pa.string(),
         "generator": pa.string(),
-        "seed_ids": _list_of(pa.string()),
+        "seed_ids": list_of(pa.string()),
         "source": pa.string(),
         "licence": pa.string(),
         "lang": pa.string(),
-        "scores": pa.map_(pa.string(), pa.float64()),
+        "scores": _named(pa.float64()),
         "rounds": pa.int64(),
         "tokens": pa.int64(),
         "lineage": _CALLS,
@@ -189,11 +194,8 @@ def from_table(cls: type[Row], table: pa.Table) -> list[Row]:
 
 
 def _encode(kind: pa.DataType, values: Sequence[typing.Any]) -> pa.Array:
-    if pa.types.is_map(kind):
-        pairs = [sorted(value.items()) for value in values]
-        keys = _encode(kind.key_type, [key for pair in pairs for key, _ in pair])
-        items = _encode(kind.item_type, [item for pair in pairs for _, item in pair])
-        return pa.MapArray.from_arrays(_offsets(pairs), keys, items).cast(kind)
+    if pa.types.is_list(kind) and values and isinstance(values[0], dict):
+        return _encode_named(kind, values)
     if pa.types.is_list(kind):
         flat = _encode(kind.value_type, [item for value in values for item in value])
         return pa.ListArray.from_arrays(_offsets(values), flat, type=kind)
@@ -203,6 +205,14 @@ def _encode(kind: pa.DataType, values: Sequence[typing.Any]) -> pa.Array:
     return pa.array(values, type=kind)
 
 
+def _encode_named(kind: pa.DataType, values: Sequence[Mapping[str, object]]) -> pa.Array:
+    pairs = [sorted(value.items()) for value in values]
+    names = _encode(pa.string(), [name for pair in pairs for name, _ in pair])
+    items = _encode(kind.value_type.field("value").type, [v for pair in pairs for _, v in pair])
+    flat = pa.StructArray.from_arrays([names, items], fields=list(kind.value_type))
+    return pa.ListArray.from_arrays(_offsets(pairs), flat, type=kind)
+
+
 def _decode(hint: typing.Any, array: pa.Array) -> list[typing.Any]:
     if array.null_count:
         raise ValueError(f"{array.null_count} null values")
@@ -210,7 +220,7 @@ def _decode(hint: typing.Any, array: pa.Array) -> list[typing.Any]:
         flat = _decode(get_args(hint)[0], array.flatten())
         return [tuple(flat[start:end]) for start, end in _spans(array)]
     if get_origin(hint) is dict:
-        return _decode_maps(get_args(hint)[1], array)
+        return _decode_named(get_args(hint)[1], array)
     if pa.types.is_struct(array.type):
         names = [field.name for field in fields(hint)]
         hints = typing.get_type_hints(hint)
@@ -224,11 +234,14 @@ def _decode(hint: typing.Any, array: pa.Array) -> list[typing.Any]:
     return values
 
 
-def _decode_maps(hint: typing.Any, array: pa.MapArray) -> list[Mapping[str, typing.Any]]:
-    first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
-    keys = _decode(str, array.keys[first:last])
-    items = _decode(hint, array.items[first:last])
-    return [dict(zip(keys[s:e], items[s:e], strict=True)) for s, e in _spans(array)]
+def _decode_named(hint: typing.Any, array: pa.ListArray) -> list[Mapping[str, typing.Any]]:
+    flat = array.flatten()
+    if flat.null_count:
+        raise ValueError(f"{flat.null_count} null values")
+    names, items = (
+        _decode(kind, part) for kind, part in zip((str, hint), flat.flatten(), strict=True)
+    )
+    return [dict(zip(names[s:e], items[s:e], strict=True)) for s, e in _spans(array)]
 
 
 def _offsets(values: Sequence[typing.Any]) -> pa.Array:
@@ -237,7 +250,7 @@ def _offsets(values: Sequence[typing.Any]) -> pa.Array:
     return pa.array(ends, type=pa.int32())
 
 
-def _spans(array: pa.ListArray | pa.MapArray) -> list[tuple[int, int]]:
+def _spans(array: pa.ListArray) -> list[tuple[int, int]]:
     """Where each value lies, from the array's own first item."""
     offsets = (array.offsets.to_numpy() - array.offsets[0].as_py()).tolist()
     return list(pairwise(offsets))

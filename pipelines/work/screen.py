@@ -7,7 +7,9 @@ column `lang` becomes what the language filter found.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from filters.contract import Gate, Screened, apply
 from filters.language import detect
@@ -47,13 +49,22 @@ def _set(table: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.T
 
 
 def _with_scores(table: pa.Table, screened: Screened) -> pa.Table:
-    """The table with the filters' scores beside the generator's own, in key order."""
-    measured = {name: scores.to_pylist() for name, scores in screened.scores.items()}
-    merged = [
-        sorted({**dict(own), **{name: scores[row] for name, scores in measured.items()}}.items())
-        for row, own in enumerate(table["scores"].to_pylist())
-    ]
-    return _set(table, "scores", pa.array(merged, type=schema_of(Record).field("scores").type))
+    """The table with the filters' scores beside the generator's own, in the order of names."""
+    every = np.arange(table.num_rows)
+    own = table["scores"].combine_chunks()
+    names, values = own.flatten().flatten()
+    lines = {"row": np.repeat(every, own.value_lengths()), "name": names, "value": values}
+    known = pc.is_in(names, pa.array(screened.scores, pa.string()))
+    pieces = [pa.table(lines).filter(pc.invert(known))]
+    for name, scores in screened.scores.items():
+        lines = {"row": every, "name": pa.repeat(name, len(every)), "value": scores}
+        pieces.append(pa.table(lines))
+    merged = pa.concat_tables(pieces).sort_by([("row", "ascending"), ("name", "ascending")])
+    ends = np.cumsum(np.bincount(merged["row"], minlength=len(every)))
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    flat = merged.select(["name", "value"]).to_struct_array().combine_chunks()
+    kind = schema_of(Record).field("scores").type
+    return _set(table, "scores", pa.ListArray.from_arrays(offsets, flat, type=kind))
 
 
 def _with_language(table: pa.Table) -> pa.Table:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from manifests.completions import Completion, FinishReason, Usage
 from manifests.errors import DataError
 from manifests.fingerprint import content_id
-from manifests.records import Bucket, Kind, Record, Reject, SeedDocument
+from manifests.records import Bucket, Call, Kind, Record, Reject, SeedDocument
 from manifests.sketches import SAMPLE_ROWS, Distinct, Lengths, Sample, bin_range
 from manifests.stats import ShardStats, TeacherUsage, Volume, measure
 from manifests.tables import to_table
@@ -19,6 +19,12 @@ TOKENIZER = "words@1"
 NO_REJECTS = to_table([], cls=Reject)
 WORDS = st.sampled_from(["a", "b", "Straße", "strasse", "é", "e\u0301", " "])
 TEXTS = st.lists(WORDS, max_size=6).map(" ".join)
+
+
+def call(teacher: str) -> Call:
+    return Call(prompt="p", completion="c", teacher=teacher, role="writer")
+
+
 ROWS = st.builds(
     Record,
     id=st.integers(0, 500).map(str),
@@ -26,10 +32,11 @@ ROWS = st.builds(
     bucket=st.sampled_from(Bucket),
     generator=st.sampled_from(["g@1", "h@2"]),
     seed_ids=st.just(("s",)),
-    source=st.just("web"),
-    licence=st.just("MIT"),
+    source=st.sampled_from(["web", "books"]),
+    licence=st.sampled_from(["MIT", "unknown"]),
     lang=st.sampled_from(["en", "de", "und"]),
     tokens=st.integers(0, 2**25),
+    lineage=st.lists(st.sampled_from(["m@1", "n@1", "a@2"]).map(call), max_size=4).map(tuple),
 )
 REASONS = st.sampled_from(["parse", "judge", "poison"])
 CALLS = st.tuples(
@@ -104,13 +111,28 @@ def test_stats_say_what_is_in_the_rows() -> None:
     assert stats.chars == sum(len(row.text) for row in rows)
     assert stats.duplicates == 1
     assert stats.distinct.estimate() == 3
-    assert stats.languages == {"en": 4}
-    assert stats.generators == {"rewrite@1": Volume(4, 12)}
     assert stats.buckets == {"web_rewrite": Volume(4, 12)}
+    assert stats.generators == {"rewrite@1": Volume(4, 12)}
+    assert stats.sources == {"web": Volume(4, 12)}
+    assert stats.licences == {"CC0-1.0": Volume(4, 12)}
+    assert stats.languages == {"en": Volume(4, 12)}
+    assert stats.teachers == {"": Volume(4, 12)}
     assert stats.rejected == {"judge": 2, "poison": 1}
     assert stats.token_lengths.quantile(0.5) == (2, 2)
     assert stats.token_lengths.quantile(1.0) == (4, 4)
     assert {row.id for row in stats.sample.rows} == {row.id for row in rows}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ROWS, max_size=10, unique_by=lambda row: row.id), st.integers(0, 10))
+def test_volumes_of_teachers_name_each_teacher_of_a_row_once(rows: list[Record], cut: int) -> None:
+    table = to_table(rows, [row.id for row in rows], Record)
+    table = pa.concat_tables([table.slice(cut), table.slice(0, cut)])
+    expected: dict[str, Volume] = {}
+    for row in rows:
+        name = " + ".join(sorted({one.teacher for one in row.lineage}))
+        expected[name] = expected.get(name, Volume()) + Volume(1, row.tokens)
+    assert measure(table, NO_REJECTS, TeacherUsage(), TOKENIZER).teachers == expected
 
 
 def test_rows_without_tokens_are_measured_in_characters() -> None:
@@ -121,7 +143,9 @@ def test_rows_without_tokens_are_measured_in_characters() -> None:
     stats = measure(to_table([document], ["x"]), NO_REJECTS, TeacherUsage(), "")
     assert (stats.tokens, stats.token_lengths.count, stats.char_lengths.count) == (0, 0, 1)
     assert stats.char_lengths.quantile(0.5) == (4, 4)
-    assert stats.generators == {}
+    assert (stats.generators, stats.buckets, stats.teachers) == ({}, {}, {})
+    assert (stats.sources, stats.licences) == ({"s": Volume(1, 0)}, {"MIT": Volume(1, 0)})
+    assert stats.languages == {"en": Volume(1, 0)}
     assert stats + ShardStats.empty(TOKENIZER) == measure(
         to_table([document], ["x"]), NO_REJECTS, TeacherUsage(), TOKENIZER
     )
@@ -146,7 +170,7 @@ def test_a_large_shard_with_many_kinds_stays_below_16_kilobytes() -> None:
     lengths = np.minimum(random.lognormal(6, 2, 5000), 2**24).astype(int)
     rows = [
         Record(
-            id=content_id(str(i)), text=f"text {i}", bucket=list(Bucket)[i % 7],
+            id=content_id(str(i)), text=f"text {i}", bucket=list(Bucket)[i % len(Bucket)],
             generator=f"some_generator_name_{i % 30}@1", seed_ids=("s",), source="web",
             licence="MIT", lang=["en", "de", "fr", "und"][i % 4], tokens=int(lengths[i]),
         )

@@ -92,11 +92,29 @@ def record(number: int = 0, **changes: object) -> Record:
     )
 
 
-def test_equal_maps_give_equal_bytes_whatever_their_order() -> None:
+def test_equal_dictionaries_give_equal_bytes_whatever_their_order() -> None:
     one = record(parts={"a": "1", "b": "2"}, scores={"x": 1.0, "y": 2.0})
     two = record(parts={"b": "2", "a": "1"}, scores={"y": 2.0, "x": 1.0})
     assert parquet_bytes(to_table([one], ["i"])) == parquet_bytes(to_table([two], ["i"]))
-    assert to_table([two], ["i"]).column("parts").to_pylist() == [[("a", "1"), ("b", "2")]]
+    assert to_table([two], ["i"]).column("parts").to_pylist() == [
+        [{"name": "a", "value": "1"}, {"name": "b", "value": "2"}]
+    ]
+
+
+def test_no_column_is_a_map_which_many_readers_refuse() -> None:
+    kinds = [column.type for cls in TYPES for column in schema_of(cls)]
+    assert not any(pa.types.is_map(kind) for kind in kinds)
+
+
+def test_a_dictionary_with_a_null_in_it_is_refused() -> None:
+    table = to_table([record(scores={"x": 1.0})], ["i"])
+    kind = table.schema.field("scores").type
+    for broken in ([None], [{"name": None, "value": 1.0}], [{"name": "x", "value": None}]):
+        bad = table.set_column(
+            table.schema.get_field_index("scores"), "scores", pa.array([broken], kind)
+        )
+        with pytest.raises(DataError, match="column scores of Record: 1 null"):
+            from_table(Record, bad)
 
 
 def test_the_item_of_every_row_is_a_column() -> None:
@@ -109,7 +127,7 @@ def test_the_item_of_every_row_is_a_column() -> None:
 def test_the_schema_names_the_row_and_its_version() -> None:
     for name, cls in ROW_TYPES.items():
         metadata = schema_of(cls).metadata
-        assert metadata == {b"scriptorium.row": name.encode(), b"scriptorium.version": b"1"}
+        assert metadata == {b"scriptorium.row": name.encode(), b"scriptorium.version": b"2"}
     assert set(ROW_TYPES) == {"seeddocument", "seed", "record", "reject"}
 
 
