@@ -20,7 +20,7 @@ from manifests.fingerprint import canonical_json
 from manifests.sketches import Distinct, Lengths, Sample
 from manifests.teacher_usage import TeacherUsage, added
 
-__all__ = ["ShardStats", "TeacherUsage", "Volume", "measure"]
+__all__ = ["ShardStats", "TeacherUsage", "Volume", "compositions", "measure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +117,25 @@ def measure(
         tokens=int(tokens.sum()),
         token_lengths=Lengths.of(tokens),
         char_lengths=Lengths.of(chars),
-        buckets=_volumes(table, "bucket", tokens),
-        generators=_volumes(table, "generator", tokens),
-        sources=_volumes(table, "source", tokens),
-        licences=_volumes(table, "licence", tokens),
-        languages=_volumes(table, "lang", tokens),
-        teachers=_teachers(table, tokens),
+        **compositions(table, tokens),
         duplicates=table.num_rows - len(set(digests)),
         distinct=Distinct.of(hashes.astype(np.uint64)),
         sample=Sample.of(table["id"].to_pylist(), tokens.tolist()),
         teacher=usage,
         rejected=_counts(rejects["reason"]),
     )
+
+
+def compositions(table: pa.Table, tokens: npt.NDArray[np.int64]) -> dict[str, dict[str, Volume]]:
+    """The volumes that `ShardStats` has, by its names; of lineage only the teachers are needed."""
+    return {
+        "buckets": _volumes(table, "bucket", tokens),
+        "generators": _volumes(table, "generator", tokens),
+        "sources": _volumes(table, "source", tokens),
+        "licences": _volumes(table, "licence", tokens),
+        "languages": _volumes(table, "lang", tokens),
+        "teachers": _teachers(table, tokens),
+    }
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
