@@ -361,6 +361,7 @@ def test_an_example_runs_after_those_before_it(
     module = types.ModuleType("an_example")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.chdir(place)
+    monkeypatch.setenv("HF_HOME", str(place / "huggingface"))  # read when `datasets` is imported
     for example in examples[: number + 1]:
         if not missing_libraries(example):
             exec(compile(example, page, "exec", dont_inherit=True), module.__dict__)
@@ -369,6 +370,10 @@ def test_an_example_runs_after_those_before_it(
         read = {"by_words", "frame", "records", "words", "dataset", "rows"} & set(vars(module))
         assert known > 0
         assert {name: len(getattr(module, name)) for name in read} == dict.fromkeys(read, known)
+        if {"by_words", "words", "long"} <= set(vars(module)):
+            words = sorted(count for _, _, count in module.__dict__["by_words"])
+            assert sorted(module.__dict__["words"]) == words
+            assert len(module.__dict__["long"]) == sum(count > 20 for count in words)
 
 
 READING = ("status", "show", "verify", "index")
