@@ -9,7 +9,16 @@ steps/<name>@<version>/<fingerprint>/
     attempts/<task>/<item>/<nonce>        marks of items that were tried alone (poison is boxed)
     commits/<task>.json                   create-only: its existence is the commit
     index.parquet                         one row a commit, when the step is complete
+manifests/objects/<2 digits>/<digest>.<media>   what manifests are made of, by sha256
+manifests/refs/<name>/versions/<n>.json   create-only: version n of a name; the highest is current
+manifests/refs/<name>/tags/<tag>/<n>.json create-only: where a tag went; the highest is current
+manifests/pins/<digest>/<who>.json        who needs a manifest, named or not
 """
+
+MANIFEST_OBJECTS = "manifests/objects/"
+REFS = "manifests/refs/"
+PINS = "manifests/pins/"
+RUNS = "runs/"
 
 
 def step_file(step: str) -> str:
@@ -65,3 +74,33 @@ def inventory_file(sha256: str) -> str:
 def tokenizer_file(sha256: str) -> str:
     """Key of a tokenizer's `tokenizer.json`."""
     return f"tokenizers/{sha256}.json"
+
+
+def object_file(digest: str, media: str) -> str:
+    """Key of an object of manifests."""
+    return f"{MANIFEST_OBJECTS}{digest[:2]}/{digest}.{media}"
+
+
+def versions_prefix(name: str) -> str:
+    """Prefix of a name's versions, with the closing slash."""
+    return f"{REFS}{name}/versions/"
+
+
+def tags_prefix(name: str) -> str:
+    """Prefix of a name's tags, with the closing slash."""
+    return f"{REFS}{name}/tags/"
+
+
+def pin_file(digest: str, who: str) -> str:
+    """Key of somebody's pin of a manifest."""
+    return f"{PINS}{digest}/{who}.json"
+
+
+def data_prefix(step: str) -> str:
+    """Prefix of a step's shards of accepted rows, with the closing slash."""
+    return f"{step}/data/"
+
+
+def rejects_prefix(step: str) -> str:
+    """Prefix of a step's shards of rejects, with the closing slash."""
+    return f"{step}/rejects/"

@@ -10,8 +10,11 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from manifests.errors import ConfigError, NotInStore, StoreUnfit
+from manifests.stores.keys import ObjectInfo
 from manifests.stores.local import LocalStore
 from manifests.stores.memory import MemoryStore
+
+__all__ = ["ObjectInfo", "Store", "open_store", "probe"]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _RACERS = 8
@@ -47,6 +50,13 @@ class Store(Protocol):
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
+
+    def info(self, key: str) -> ObjectInfo:
+        """An object's size and age, without its bytes: one stat, one HEAD.
+
+        Raises:
+            NotInStore: There is no such object.
+        """
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys that begin with `prefix` (which ends in a slash), sorted."""

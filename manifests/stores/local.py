@@ -8,12 +8,13 @@ system calls leaves at most a nameless file under `.tmp`, which is safe to delet
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from manifests.errors import ConfigError, NotInStore, StoreFull, StoreUnfit
-from manifests.stores.keys import checked_key, checked_prefix
+from manifests.stores.keys import ObjectInfo, checked_key, checked_prefix
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EROFS, errno.EPERM}
@@ -61,6 +62,16 @@ class LocalStore:
 
     def exists(self, key: str) -> bool:
         return (self._root / checked_key(key)).is_file()
+
+    def info(self, key: str) -> ObjectInfo:
+        with self._failing_closed():
+            try:
+                found = os.stat(f"{self._root}/{checked_key(key)}")
+            except _NOT_A_FILE:
+                found = None
+        if found is None or not stat.S_ISREG(found.st_mode):
+            raise NotInStore(f"no object {key} in {self.url}")
+        return ObjectInfo(bytes=found.st_size, modified=found.st_mtime)
 
     def list(self, prefix: str) -> Iterator[str]:
         top = self._root / checked_prefix(prefix)

@@ -4,13 +4,15 @@ A pickled copy sees the same objects in the same process only.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 
 from manifests.errors import NotInStore
-from manifests.stores.keys import checked_key, checked_prefix
+from manifests.stores.keys import ObjectInfo, checked_key, checked_prefix
 
 _LOCK = threading.Lock()
-_OBJECTS: dict[str, dict[str, bytes]] = {}
+_OBJECTS: dict[str, dict[str, tuple[bytes, float]]] = {}
+"""By name and key: the bytes, and when they were written."""
 
 
 class MemoryStore:
@@ -30,26 +32,26 @@ class MemoryStore:
 
     def put(self, key: str, data: bytes) -> None:
         with _LOCK:
-            self._objects[checked_key(key)] = bytes(data)
+            self._objects[checked_key(key)] = bytes(data), time.time()
 
     def create(self, key: str, data: bytes) -> bool:
         checked_key(key)
         with _LOCK:
             if key in self._objects:
                 return False
-            self._objects[key] = bytes(data)
+            self._objects[key] = bytes(data), time.time()
             return True
 
     def get(self, key: str) -> bytes:
-        with _LOCK:
-            data = self._objects.get(checked_key(key))
-        if data is None:
-            raise NotInStore(f"no object {key} in {self.url}")
-        return data
+        return self._found(key)[0]
 
     def exists(self, key: str) -> bool:
         with _LOCK:
             return checked_key(key) in self._objects
+
+    def info(self, key: str) -> ObjectInfo:
+        data, modified = self._found(key)
+        return ObjectInfo(bytes=len(data), modified=modified)
 
     def list(self, prefix: str) -> Iterator[str]:
         checked_prefix(prefix)
@@ -60,3 +62,10 @@ class MemoryStore:
     def delete(self, key: str) -> None:
         with _LOCK:
             self._objects.pop(checked_key(key), None)
+
+    def _found(self, key: str) -> tuple[bytes, float]:
+        with _LOCK:
+            found = self._objects.get(checked_key(key))
+        if found is None:
+            raise NotInStore(f"no object {key} in {self.url}")
+        return found

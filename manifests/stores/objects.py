@@ -13,7 +13,8 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ import fsspec
 from fsspec.core import url_to_fs
 
 from manifests.errors import ConfigError, NotInStore, ServiceError, StoreFull
-from manifests.stores.keys import checked_key, checked_prefix
+from manifests.stores.keys import ObjectInfo, checked_key, checked_prefix
 
 LOGGER = logging.getLogger(__name__)
 
@@ -92,6 +93,16 @@ class ObjectStore:
             return bool(self._retrying(lambda: self._files.info(path))["type"] == "file")
         except FileNotFoundError:
             return False
+
+    def info(self, key: str) -> ObjectInfo:
+        path = self._path(key)
+        try:
+            found = self._retrying(lambda: self._files.info(path))
+        except FileNotFoundError:
+            found = {"type": "absent"}
+        if found["type"] != "file":
+            raise NotInStore(f"no object {key} in {self.url}")
+        return ObjectInfo(bytes=int(found["size"]), modified=_modified(found))
 
     def list(self, prefix: str) -> Iterator[str]:
         top = f"{self._root}/{checked_prefix(prefix)}"
@@ -195,6 +206,15 @@ class ObjectStore:
             raise ConfigError(f"{self.url}: there is no such bucket; create it first") from error
         if isinstance(error, PermissionError) or _status(error) in _DENIED_STATUS:
             raise ConfigError(f"{self.url}: denied ({what}); check the credentials") from error
+
+
+def _modified(found: Mapping[str, object]) -> float:
+    """Seconds since 1970, as s3fs, gcsfs and adlfs tell it."""
+    told = next(
+        found[name] for name in ("LastModified", "updated", "last_modified") if name in found
+    )
+    moment = told if isinstance(told, datetime) else datetime.fromisoformat(str(told))
+    return moment.timestamp()
 
 
 def _response(error: BaseException) -> dict[str, dict[str, object]]:

@@ -3,6 +3,7 @@
 import pickle
 import secrets
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,6 +47,26 @@ def test_a_prefix_is_not_an_object(store: Store) -> None:
     assert not store.exists("a/b/c2")
     with pytest.raises(NotInStore):
         store.get("a/b")
+
+
+def test_info_tells_size_and_age_without_reading(store: Store) -> None:
+    before = time.time()
+    store.put("a/x", b"12345")
+    first = store.info("a/x")
+    assert first.bytes == 5
+    assert before - 2 <= first.modified <= time.time() + 2, "whole seconds on S3"
+    assert store.create("a/x", b"1") is False
+    assert store.info("a/x") == first
+    store.put("a/x", b"1")
+    assert store.info("a/x").bytes == 1
+    assert store.info("a/x").modified >= first.modified
+
+
+def test_info_of_what_is_no_object_names_it(store: Store) -> None:
+    store.put("a/b/c", b"x")
+    for key in ("a", "a/b", "a/b/c2", "a/b/c/d"):
+        with pytest.raises(NotInStore, match=f"no object {key} in"):
+            store.info(key)
 
 
 def test_delete_is_idempotent_and_frees_the_name(store: Store) -> None:
@@ -102,7 +123,7 @@ def test_a_store_survives_pickling(store: Store) -> None:
     "key", ["", "/a", "a/", "a//b", "../a", "a/../b", ".tmp/a", "a/.b", "a b", "a?b", "a*", "a\n"]
 )
 def test_what_is_not_a_key_is_refused(store: Store, key: str) -> None:
-    for act in (store.get, store.exists, store.delete):
+    for act in (store.get, store.exists, store.info, store.delete):
         with pytest.raises(ValueError, match="not a store key"):
             act(key)
     for write in (store.put, store.create):
