@@ -26,10 +26,10 @@ class ShardRow:
 
     step: str
     sha256: str
-    bytes: int
-    rows: int
     picked: bytes
     """Bitmap of the picked rows, least significant bit first; empty for all."""
+    bytes: int
+    rows: int
 
     @classmethod
     def of(cls, table: pa.Table, number: int) -> "ShardRow":
