@@ -3,7 +3,7 @@
 Ours writes through `write_shard` (Parquet with page checksums, sha256, fsync of file and folder)
 and reads through `read_shard` (sha256 of the whole, page checksums). The peer is `pq.write_table`
 with the same compression and `pq.read_table`, neither checked nor fsynced. Then a step of small
-commits is verified by `python -m manifests verify`, and the command lines' start-up is timed.
+commits is verified by `python -m manifests step verify`, and the command lines' start-up is timed.
 """
 
 import os
@@ -150,7 +150,7 @@ def verify(folder: Path, commits: int, rows: int, runs: int) -> None:
     files = [path for path in root.rglob("*") if path.is_file()]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     data = sorted((root / STEP / "data").iterdir())
-    command = ["verify", STEP.removeprefix("steps/"), "--root", str(root), "--complete"]
+    command = ["step", "verify", STEP.removeprefix("steps/"), "--root", str(root), "--complete"]
     ours, theirs = [], []
     for _ in range(runs):
         ours.append(timed(lambda: _python("-m", "manifests", *command)))
@@ -166,7 +166,7 @@ def verify(folder: Path, commits: int, rows: int, runs: int) -> None:
         [
             ["pyarrow reads the data shards", f"{base:.2f}", f"{commits / base:.0f}", "", ""],
             [
-                "python -m manifests verify",
+                "python -m manifests step verify",
                 spread.shown(),
                 f"{commits / spread.middle:.0f}",
                 f"{megabytes / spread.middle:.0f}",

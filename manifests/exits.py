@@ -5,6 +5,7 @@ line on stderr and only a bug shows a traceback.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,5 +54,16 @@ def _invoke(command: click.Command) -> None:
     """As Command.main, which has exit rules of its own for Ctrl-C and for a broken pipe."""
     package = sys.modules["__main__"].__package__
     name = f"python -m {package}" if package else Path(sys.argv[0]).name
+    if not package:
+        _complete(command, name)
     with command.make_context(name, sys.argv[1:]) as context:
         command.invoke(context)
+
+
+def _complete(command: click.Command, name: str) -> None:
+    """Answer a shell that asks for completions, as Command.main does, and end."""
+    variable = f"_{re.sub('[-.]', '_', name)}_COMPLETE".upper()
+    if instruction := os.environ.get(variable):
+        from click.shell_completion import shell_complete
+
+        raise click.exceptions.Exit(shell_complete(command, {}, name, variable, instruction))

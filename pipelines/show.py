@@ -122,5 +122,5 @@ def _parent(store: Store, placed: Placed) -> Placed:
             return row
     raise DataError(
         f"{placed.commit.step} slice {placed.commit.slice_index}: its input row {placed.item_id} is"
-        " in none of its input shards; run `python -m manifests verify` on the step"
+        " in none of its input shards; run `python -m manifests step verify` on the step"
     )

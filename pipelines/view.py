@@ -147,7 +147,7 @@ def _hints(found: RunStatus, root: str, given: str) -> list[str]:
     refusing = next((step for step in found.steps if _refused(step)), None)
     if refusing:
         lines.append(f"why rejected  python -m pipelines show {refusing.short} --rejects {given}")
-    verify = f"python -m manifests verify {ends[0].short} --inputs {given}"
+    verify = f"python -m manifests step verify {ends[0].short} --inputs {given}"
     return [*lines, f"prove them    {verify}"]
 
 

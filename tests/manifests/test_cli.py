@@ -58,7 +58,7 @@ def status_of(command: Callable[[], object]) -> int:
 
 
 def test_a_whole_step_is_told_in_one_line(store: Store, commits: list[Commit]) -> None:
-    done = manifest("verify", "rewrite@1/b", "--root", store.url, "--complete")
+    done = manifest("step", "verify", "rewrite@1/b", "--root", store.url, "--complete")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         f"{STEP}: complete, 3 of 3 slices; 24 planned = 18 accepted + 3 rejected + 3 quarantined;"
@@ -68,21 +68,21 @@ def test_a_whole_step_is_told_in_one_line(store: Store, commits: list[Commit]) -
 
 def test_a_finding_is_a_line_and_exit_status_1(store, commits, run_here) -> None:
     store.delete(layout.commit_file(STEP, commits[0].task))
-    assert run_here("verify", STEP, "--root", store.url)[0] == 0
-    status, out, _ = run_here("verify", STEP, "--root", store.url, "--complete")
+    assert run_here("step", "verify", STEP, "--root", store.url)[0] == 0
+    status, out, _ = run_here("step", "verify", STEP, "--root", store.url, "--complete")
     assert status == 1
     assert out.splitlines()[0] == f"lost: {STEP}: slices: not committed, of 3: 0"
 
 
 def test_inputs_are_verified_as_well_when_asked(store, commits, run_here) -> None:
-    status, out, _ = run_here("verify", STEP, "--root", store.url, "--inputs")
+    status, out, _ = run_here("step", "verify", STEP, "--root", store.url, "--inputs")
     assert status == 0
     assert [line.partition(":")[0] for line in out.splitlines()] == [STEP, SOURCE]
 
 
 def test_json_says_the_same(store, commits, run_here) -> None:
     store.put(layout.commit_file(STEP, commits[0].task), b"{}")
-    status, out, _ = run_here("verify", STEP, "--root", store.url, "--json")
+    status, out, _ = run_here("step", "verify", STEP, "--root", store.url, "--json")
     said = json.loads(out)
     assert (status, said["ok"]) == (1, False)
     assert said["steps"][0]["step"] == STEP
@@ -92,7 +92,7 @@ def test_json_says_the_same(store, commits, run_here) -> None:
 
 
 def test_an_unknown_step_is_wrong_input_and_the_known_ones_are_listed(store, commits, run_here):
-    status, out, err = run_here("verify", "nothing@1", "--root", store.url)
+    status, out, err = run_here("step", "verify", "nothing@1", "--root", store.url)
     assert (status, out) == (2, "")
     assert err.startswith("error: there is no step 'nothing@1'")
     assert STEP in err
@@ -100,10 +100,10 @@ def test_an_unknown_step_is_wrong_input_and_the_known_ones_are_listed(store, com
 
 
 def test_the_index_is_written_where_readers_look_for_it(store, commits, run_here) -> None:
-    status, out, _ = run_here("index", "rewrite@1", "--root", store.url)
+    status, out, _ = run_here("step", "index", "rewrite@1", "--root", store.url)
     assert (status, out) == (0, f"{layout.index_file(STEP)}: 3 commits\n")
     assert store.exists(layout.index_file(STEP))
-    said = json.loads(run_here("index", "rewrite@1", "--root", store.url, "--json")[1])
+    said = json.loads(run_here("step", "index", "rewrite@1", "--root", store.url, "--json")[1])
     assert said == {"step": STEP, "commits": 3, "index": layout.index_file(STEP)}
 
 
@@ -143,8 +143,9 @@ def test_help_names_the_program_as_it_was_started() -> None:
 
 def test_wrong_usage_exits_with_2(run_here) -> None:
     assert run_here("verfy")[0] == 2
-    assert run_here("verify")[0] == 2
-    assert "Missing argument 'STEP'" in run_here("verify")[2]
+    assert run_here("step", "verfy")[0] == 2
+    assert run_here("step", "verify")[0] == 2
+    assert "Missing argument 'STEP'" in run_here("step", "verify")[2]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ class Cluster:
 
     def verified(self, step: str, root: str) -> None:
         """The independent verifier finds nothing in a complete step, nor in any before it."""
-        command = [sys.executable, "-m", "manifests", "verify", step, "--root", root]
+        command = [sys.executable, "-m", "manifests", "step", "verify", step, "--root", root]
         done = subprocess.run(
             [*command, "--inputs", "--complete", "--json"],
             cwd=REPOSITORY,

@@ -67,7 +67,7 @@ def test_a_real_teacher_takes_documents_through_every_family(tmp_path: Path) -> 
         assert steps[name]["calls"] > 0
     assert sum(steps[name]["ledger"]["rows"] for name in QUICK) > 0
     for step in status["steps"]:
-        verify = ("manifests", "verify", step["address"], "--root", root)
+        verify = ("manifests", "step", "verify", step["address"], "--root", root)
         found = run(*verify, "--complete", "--inputs")
         assert found.returncode == 0, found.stdout
     again = run(*quickstart, "--root", root, "--json")

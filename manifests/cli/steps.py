@@ -1,33 +1,73 @@
-"""The command line of the data contract: prove that committed data is whole, and index it.
+"""Committed steps: what there is, and the proof that it is whole."""
 
-pyarrow and the like are imported inside the commands, so that help comes at once.
-"""
-
-import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
+from manifests.cli.options import echo_json, json_option, root_option
 from manifests.exits import FAILED
 
-_ROOT = click.option(
-    "--root", required=True, metavar="URL", help="Where the data lies: a path or an fsspec URL."
-)
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+if TYPE_CHECKING:
+    from manifests.views.steps import StepLine
 
 
-@click.group(name="manifest")
-def cli() -> None:
-    """Prove that committed data is whole, and index it."""
+@click.group()
+def step() -> None:
+    """List, verify and index the steps that runs have committed."""
 
 
-@cli.command()
+@step.command("list")
+@root_option
+@json_option
+def list_steps(root: str, as_json: bool) -> None:
+    """Tell what there is to write a mixture of.
+
+    Each step with how many of its slices have committed, its type of rows, rows and tokens by
+    bucket, and the tokenizer that counted them.
+    """
+    from manifests.raw_files import RawFiles
+    from manifests.views.steps import step_lines
+
+    lines = step_lines(RawFiles(root))
+    if as_json:
+        echo_json({"steps": [asdict(line) | {"complete": line.complete} for line in lines]})
+    else:
+        click.echo("\n".join(_steps_text(lines, root)))
+
+
+def _steps_text(lines: Sequence["StepLine"], root: str) -> list[str]:
+    from manifests.cli.text import short, table
+
+    if not lines:
+        return [f"no steps below {root}"]
+    rows = [
+        (
+            line.short,
+            line.row_type,
+            ", ".join(f"{name} {short(v.tokens)}" for name, v in line.buckets.items()),
+            ", ".join(line.tokenizers) if line.tokens else "",
+            "complete"
+            if line.complete
+            else f"{line.committed:,}/{'?' if line.slices is None else f'{line.slices:,}'}",
+            f"{line.committed:,}",
+            short(line.rows),
+            short(line.tokens) if line.tokens else "",
+        )
+        for line in lines
+    ]
+    head = ("step", "rows are", "buckets (tokens)", "tokenizer", "slices", "commits", "rows")
+    return table((*head, "tokens"), rows, left=4)
+
+
+@step.command()
 @click.argument("step")
-@_ROOT
+@root_option
 @click.option("--complete", is_flag=True, help="A slice that has not committed is a finding.")
 @click.option("--inputs", is_flag=True, help="Also verify the steps that STEP read, and so on.")
-@_AS_JSON
+@json_option
 def verify(step: str, root: str, complete: bool, inputs: bool, as_json: bool) -> None:
     """Prove from the files alone that STEP lost, doubled and changed nothing.
 
@@ -48,20 +88,20 @@ def verify(step: str, root: str, complete: bool, inputs: bool, as_json: bool) ->
     found = any(report.findings for report in reports)
     if as_json:
         steps = [asdict(report) | {"complete": report.complete} for report in reports]
-        click.echo(json.dumps({"ok": not found, "steps": steps}))
+        echo_json({"ok": not found, "steps": steps})
     else:
         click.echo("\n".join(line for report in reports for line in report.lines()))
     sys.exit(FAILED if found else 0)
 
 
-@cli.command()
+@step.command()
 @click.argument("step")
-@_ROOT
-@_AS_JSON
+@root_option
+@json_option
 def index(step: str, root: str, as_json: bool) -> None:
     """Write the index of STEP: one row a commit, with its ledger and stats.
 
-    STEP as for `verify`. An index that is there already is replaced.
+    STEP as for `step verify`. An index that is there already is replaced.
     """
     from manifests.index import build_index
     from manifests.layout import index_file
@@ -71,8 +111,7 @@ def index(step: str, root: str, as_json: bool) -> None:
     address = RawFiles(root).resolve(step)
     commits = build_index(open_store(root), address)
     if as_json:
-        said = {"step": address, "commits": commits, "index": index_file(address)}
-        click.echo(json.dumps(said))
+        echo_json({"step": address, "commits": commits, "index": index_file(address)})
     else:
         click.echo(f"{index_file(address)}: {commits} commits")
 
