@@ -9,20 +9,7 @@ from manifests.records import Record
 from manifests.store import Store
 from manifests.tokenizers import Tokenizer, keep_tokenizer, kept_tokenizer, tokenizer_of
 from tests.manifests.committed import record
-
-
-def words(folder: Path, *known: str) -> Path:
-    """A `tokenizer.json` that knows these words and no other."""
-    from tokenizers import Tokenizer as Encoder
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-
-    ids = {word: number for number, word in enumerate(known)} | {"[UNK]": 500}
-    encoder = Encoder(WordLevel(ids, unk_token="[UNK]"))
-    encoder.pre_tokenizer = Whitespace()
-    folder.mkdir()
-    encoder.save(str(folder / "tokenizer.json"))
-    return folder / "tokenizer.json"
+from tests.manifests.exported import words
 
 
 def test_bytes_are_tokens_of_text_and_leave_one_token_for_the_end(store: Store) -> None:
