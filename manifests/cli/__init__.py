@@ -5,11 +5,13 @@ Everything heavy is imported inside the commands, so that help and completion co
 
 import click
 
+from manifests.cli.init import init
+from manifests.cli.schema import schema
 from manifests.cli.shell import completion
 from manifests.cli.steps import step
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "From data to a manifest": (step,),
+    "From data to a manifest": (step, init, schema),
     "This command": (completion,),
 }
 

@@ -2,14 +2,10 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 import click
 from click.shell_completion import CompletionItem
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 ROOT_VARIABLE = "SCRIPTORIUM_ROOT"
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -34,17 +30,12 @@ def json_option(command: _Command) -> _Command:
     )
 
 
-class RefType(click.ParamType):
-    """A manifest by name, name@version, name@tag or sha256:digest; checked when it is resolved."""
-
-    name = "ref"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Names; after an @ the versions and tags of a name."""
-        root = ctx.params.get("root")
-        return [CompletionItem(text) for text in _known(root, incomplete)] if root else []
+def complete_ref(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of manifests; after an @ the versions and tags of a name."""
+    root = ctx.params.get("root")
+    return [CompletionItem(text) for text in _known(root, incomplete)] if root else []
 
 
 def _known(root: str, incomplete: str) -> list[str]:
@@ -64,10 +55,16 @@ def _known(root: str, incomplete: str) -> list[str]:
     return [text for text in found if text.startswith(incomplete)]
 
 
-REF = RefType()
+def ref_argument(command: _Command) -> _Command:
+    """Add the argument REF; what it means is asked when it is resolved."""
+    return click.argument("ref", shell_complete=complete_ref)(command)
 
 
-def echo_json(value: "dict[str, Any] | DataclassInstance") -> None:
-    """Print one JSON object."""
-    plain = value if isinstance(value, dict) else asdict(value)
-    click.echo(json.dumps(plain, ensure_ascii=False))
+def program() -> str:
+    """How this command line was called, for commands to go on with."""
+    return click.get_current_context().find_root().info_name or "manifest"
+
+
+def echo_json(value: object) -> None:
+    """Print plain data as JSON in one line."""
+    click.echo(json.dumps(value, ensure_ascii=False))

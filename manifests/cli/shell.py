@@ -10,10 +10,9 @@ SHELLS = ("bash", "zsh", "fish")
 def completion(shell: str) -> None:
     """Print the script that lets a shell complete `manifest`.
 
-    \b
-    bash:  eval "$(manifest completion bash)"       in ~/.bashrc
-    zsh:   eval "$(manifest completion zsh)"        in ~/.zshrc
-    fish:  manifest completion fish | source        in ~/.config/fish/config.fish
+    For bash or zsh, put this into ~/.bashrc or ~/.zshrc, with the shell's own name:
+    eval "$(manifest completion bash)". For fish, this into ~/.config/fish/config.fish:
+    manifest completion fish | source
 
     Names, versions and tags of manifests complete where SCRIPTORIUM_ROOT is set, or --root stands
     before them.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from manifests.cli.options import echo_json, json_option, root_option
+from manifests.cli.text import progress, short, table
 from manifests.exits import FAILED
 
 if TYPE_CHECKING:
@@ -39,27 +40,23 @@ def list_steps(root: str, as_json: bool) -> None:
 
 
 def _steps_text(lines: Sequence["StepLine"], root: str) -> list[str]:
-    from manifests.cli.text import short, table
-
     if not lines:
         return [f"no steps below {root}"]
     rows = [
         (
             line.short,
             line.row_type,
-            ", ".join(f"{name} {short(v.tokens)}" for name, v in line.buckets.items()),
-            ", ".join(line.tokenizers) if line.tokens else "",
-            "complete"
-            if line.complete
-            else f"{line.committed:,}/{'?' if line.slices is None else f'{line.slices:,}'}",
-            f"{line.committed:,}",
+            f"{line.committed:,}/{'?' if line.slices is None else f'{line.slices:,}'}",
+            "" if line.complete else "not complete",
             short(line.rows),
             short(line.tokens) if line.tokens else "",
+            ", ".join(line.tokenizers) if line.tokens else "",
+            ", ".join(f"{name} {short(v.tokens)}" for name, v in line.buckets.items()),
         )
         for line in lines
     ]
-    head = ("step", "rows are", "buckets (tokens)", "tokenizer", "slices", "commits", "rows")
-    return table((*head, "tokens"), rows, left=4)
+    head = ("step", "rows are", "slices", "", "rows", "tokens", "tokenizer", "tokens by bucket")
+    return table(head, rows, left=(0, 1, 3, 6, 7))
 
 
 @step.command()
@@ -80,11 +77,11 @@ def verify(step: str, root: str, complete: bool, inputs: bool, as_json: bool) ->
 
     files = RawFiles(root)
     verifier, start = Verifier(files), files.resolve(step)
-    progress = _show_progress if sys.stderr.isatty() else None
+    shown = progress()
     if inputs:
-        reports = list(verifier.verify_all(start, complete=complete, progress=progress))
+        reports = list(verifier.verify_all(start, complete=complete, progress=shown))
     else:
-        reports = [verifier.verify(start, complete=complete, progress=progress)]
+        reports = [verifier.verify(start, complete=complete, progress=shown)]
     found = any(report.findings for report in reports)
     if as_json:
         steps = [asdict(report) | {"complete": report.complete} for report in reports]
@@ -114,7 +111,3 @@ def index(step: str, root: str, as_json: bool) -> None:
         echo_json({"step": address, "commits": commits, "index": index_file(address)})
     else:
         click.echo(f"{index_file(address)}: {commits} commits")
-
-
-def _show_progress(step: str, done: int, total: int) -> None:
-    click.echo(f"\r{step}: {done} of {total} commits", nl=done == total, err=True)

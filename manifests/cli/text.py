@@ -1,7 +1,7 @@
 """How results look in a terminal: aligned tables, short numbers, shares, bars."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fractions import Fraction
 
 import click
@@ -10,8 +10,10 @@ _UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K"))
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """Aligned lines: the first `left` columns to the left, the others to the right.
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[int] = (0,)
+) -> list[str]:
+    """Aligned lines: the columns `left` to the left, the others to the right.
 
     Columns that are empty in every row are left out.
     """
@@ -20,7 +22,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> 
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(
-            cell.ljust(width) if kept[at] < left else cell.rjust(width)
+            cell.ljust(width) if kept[at] in left else cell.rjust(width)
             for at, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
@@ -83,12 +85,12 @@ def warn(text: str) -> str:
     return f"{click.style('warning:', fg='yellow')} {text}"
 
 
-def progress(what: str) -> Callable[[int, int], None] | None:
+def progress() -> Callable[[str, int, int], None] | None:
     """Shows how far long work is, on a terminal's stderr; None where nobody watches."""
     if not sys.stderr.isatty():
         return None
 
-    def show(done: int, total: int) -> None:
+    def show(what: str, done: int, total: int) -> None:
         click.echo(f"\r{what}: {done:,} of {total:,}\x1b[K", nl=done >= total, err=True)
 
     return show

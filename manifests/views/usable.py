@@ -1,0 +1,77 @@
+"""Which committed steps a first mixture can be made of: finished records, each text once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from manifests.stats import Volume
+from manifests.views.steps import StepLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usable:
+    """The steps to take, and why the others are left."""
+
+    tokenizer: str
+    """The one that counted most of the tokens; empty when there is nothing to take."""
+    steps: dict[str, StepLine]
+    """By the shortest text that means this step and no other."""
+    left: tuple[tuple[str, str], ...]
+    """Steps of records that are not taken, each with the reason."""
+
+    @property
+    def buckets(self) -> dict[str, Volume]:
+        """What there is, by bucket."""
+        found: dict[str, Volume] = {}
+        for line in self.steps.values():
+            for name, volume in line.buckets.items():
+                found[name] = found.get(name, Volume()) + volume
+        return {name: volume for name, volume in sorted(found.items()) if volume.tokens}
+
+
+def usable(lines: Sequence[StepLine]) -> Usable:
+    """Choose among all steps of a root."""
+    records = [line for line in lines if line.row_type == "record"]
+    read = {address for line in records if line.complete for address in line.inputs}
+    whole = [line for line in records if line.complete and line.tokens and line.step not in read]
+    tokenizer = _most_used(whole)
+    fitting = [line for line in whole if line.tokenizers == (tokenizer,)]
+    newest: dict[str, StepLine] = {}
+    for line in fitting:  # of one version with several parameters, the largest
+        name = line.name.partition("@")[0]
+        newest[name] = max(newest.get(name, line), line, key=lambda one: (one.tokens, one.step))
+    taken = {_text(line, lines): line for line in newest.values()}
+    chosen = {line.step for line in newest.values()}
+    left = [(line.short, _why(line, read, tokenizer)) for line in records]
+    kept = [pair for line, pair in zip(records, left, strict=True) if line.step not in chosen]
+    return Usable(tokenizer=tokenizer, steps=taken, left=tuple(kept))
+
+
+def _most_used(lines: Iterable[StepLine]) -> str:
+    tokens: dict[str, int] = {}
+    for line in lines:
+        for name in line.tokenizers:
+            tokens[name] = tokens.get(name, 0) + line.tokens
+    return max(sorted(tokens), key=lambda name: tokens[name], default="")
+
+
+def _text(line: StepLine, lines: Sequence[StepLine]) -> str:
+    """`name@version`, with the start of the fingerprint where there are several of it."""
+    same = [one.step for one in lines if one.name == line.name]
+    fingerprint = line.step.rpartition("/")[2]
+    for digits in (0, 8, len(fingerprint)):
+        start = f"{line.name}/{fingerprint[:digits]}"
+        if sum(step.startswith(f"steps/{start}") for step in same) == 1:
+            break
+    return start.rstrip("/")
+
+
+def _why(line: StepLine, read: set[str], tokenizer: str) -> str:
+    if not line.complete:
+        return "not complete"
+    if not line.tokens:
+        return "no tokens"
+    if line.step in read:
+        return "another step was made from it"
+    if line.tokenizers != (tokenizer,):
+        return f"counted with {', '.join(line.tokenizers)}"
+    return "another version or run of the same step is taken"
