@@ -24,6 +24,8 @@ class Bucket(StrEnum):
     WEB_REWRITE = "web_rewrite"
     SYNTHETIC = "synthetic"
     CODE = "code"
+    ACQUIRED = "acquired"
+    """Academic data, books and licensed sources."""
     LONG = "long"
     SFT = "sft"
     DPO = "dpo"

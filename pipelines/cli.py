@@ -22,7 +22,12 @@ def _what_runs(command: Callable[..., Any]) -> Callable[..., Any]:
         [
             click.argument("recipe"),
             click.argument("overrides", nargs=-1, metavar="[NAME=VALUE]..."),
-            click.option("--teacher", multiple=True, metavar="URL", help="A replica; repeatable."),
+            click.option(
+                "--teacher",
+                multiple=True,
+                metavar="URL",
+                help="A replica; repeatable. Recipes without a teacher take none.",
+            ),
             click.option("--model", help="NAME or NAME@REVISION; default: the only one served."),
             click.option(
                 "--role",
@@ -50,7 +55,7 @@ def _what_runs(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Processes that ask the teacher, each of many items at once.",
+    help="Processes that ask the teacher, each of many items at once; without one, tasks at once.",
 )
 @click.option(
     "--in-flight",

@@ -19,7 +19,7 @@ from pipelines.plan import Plan, code_version, read_runs, record_plan
 from pipelines.recipes.catalog import recipe
 from pipelines.recipes.flow import Flow, Setting
 from pipelines.step import Step, committed_tasks, tasks
-from pipelines.teachers import Teachers, find_teachers, parse_roles, planned_teachers
+from pipelines.teachers import NOBODY, Teachers, find_teachers, parse_roles, planned_teachers
 from pipelines.work.generate import Generate
 
 STOPPED = 143
@@ -32,14 +32,11 @@ def run_recipe(name: str, root: str, *, as_json: bool, **options: Any) -> None:
     function = recipe(name)
     values = overrides.parse(name, function, options["overrides"])
     roles = parse_roles(options["role"])
-    if not options["teacher"]:
-        raise ConfigError(
-            "no teacher: give --teacher URL (`python -m infra.teacher serve` makes one)"
-        )
     tokenizer = named_tokenizer(options["tokenizer"])
     store = open_store(root)
     reuse = tuple(_reused(store, options["reuse"]))
-    teachers = find_teachers(options["teacher"], options["model"], roles)
+    asked = options["teacher"]
+    teachers = find_teachers(asked, options["model"], roles) if asked else NOBODY
     plan = make_plan(name, values, teachers, tokenizer)
     _probe(store)  # the first write
     record_plan(store, plan, accept_code=options["accept_code_change"])
@@ -84,7 +81,7 @@ def _drive(
 ) -> bool:
     from pipelines import cluster
     from pipelines.progress import Progress
-    from pipelines.runner import Options, Runner
+    from pipelines.runner import MAPS_BESIDE, Options, Runner
     from pipelines.worker import WorkerConfig
 
     worker = WorkerConfig(
@@ -94,8 +91,10 @@ def _drive(
         code=code_version(),
         items_in_flight=options["in_flight"],
     )
+    asking = any(step.asks_teacher for step in plan.steps)
     chosen = Options(
         workers=options["workers"],
+        map_tasks=MAPS_BESIDE if asking else max(MAPS_BESIDE, options["workers"]),
         reuse=reuse,
         keep_transcripts=not options["drop_transcripts"],
     )
@@ -152,8 +151,10 @@ def plan_recipe(name: str, *, as_json: bool, **options: Any) -> None:
     tokenizer = named_tokenizer(options["tokenizer"])
     if options["teacher"]:
         teachers = find_teachers(options["teacher"], options["model"], roles)
-    else:
+    elif options["model"] or roles:
         teachers = planned_teachers(options["model"], roles)
+    else:
+        teachers = NOBODY
     plan = make_plan(name, values, teachers, tokenizer)
     store = open_store(options["root"]) if options["root"] else None
     found = estimates(plan, {step.address: _measured(store, step) for step in plan.steps})

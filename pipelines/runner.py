@@ -45,6 +45,8 @@ HOPELESS_AFTER = 40
 QUARANTINE_SHARE = 0.01
 QUARANTINE_FLOOR = 10
 """A run with more quarantined items than this share (and this many) stops: promise P7."""
+MAPS_BESIDE = 2
+"""Map tasks at once beside workers that generate: they are quick, and keep those fed."""
 ROOM_SECONDS = 5.0
 STOP_SECONDS = 10.0
 
@@ -58,7 +60,7 @@ class Options:
     workers: int = 1
     open_tasks: int = 4
     """Tasks open at once in each generate worker."""
-    map_tasks: int = 2
+    map_tasks: int = MAPS_BESIDE
     silence_seconds: float = 180.0
     """How long a worker may not answer before it is taken for hung and killed."""
     reuse: tuple[str, ...] = ()

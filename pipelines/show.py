@@ -47,11 +47,16 @@ class Shown:
 
     @property
     def making(self) -> tuple[Placed, Placed] | None:
-        """What a method made, the row itself or an ancestor, and what it made it from."""
+        """What a method made, the row itself or an ancestor, and what it made it from.
+
+        None where no method had a part: documents, and documents that are records as they stand.
+        """
         line = (self.placed, *self.ancestors)
         for made, source in pairwise(line):
             is_source = isinstance(source.row, Seed | SeedDocument)
-            if is_source and type(source.row) is not type(made.row):
+            # Methods make seeds of documents; a record is a document as it stands.
+            organic = isinstance(source.row, SeedDocument) and isinstance(made.row, Record)
+            if is_source and not organic and type(source.row) is not type(made.row):
                 return made, source
         return None
 

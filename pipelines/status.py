@@ -15,6 +15,7 @@ from manifests.store import Store
 from pipelines.plan import RunNote, StepNote, read_runs
 from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
+from pipelines.work.organic import Organic
 from pipelines.work.screen import Screen
 
 
@@ -58,7 +59,7 @@ class StepStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """One generator's part of a run."""
+    """One generator's part of a run, or the documents' that are records as they stand."""
 
     generate: StepStatus
     screen: StepStatus | None
@@ -71,15 +72,15 @@ class Written:
 
     @property
     def share(self) -> float | None:
-        """Seeds that gave at least one written record, of those tried; None before the first."""
+        """Items that gave at least one written record, of those tried; None before the first."""
         ledger = self.generate.ledger
         return ledger.accepted / ledger.planned if ledger.planned else None
 
     @property
     def cost(self) -> float | None:
-        """Tokens that the teacher wrote for each token kept; None while none is kept."""
-        kept = self.end.stats.tokens
-        return self.generate.stats.teacher.completion_tokens / kept if kept else None
+        """Tokens that the teacher wrote for each token kept; None without either."""
+        kept, spent = self.end.stats.tokens, self.generate.stats.teacher.completion_tokens
+        return spent / kept if kept and spent else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +115,11 @@ class RunStatus:
         return tuple(
             Written(generate=step, screen=screens.get(step.address))
             for step in self.steps
-            if step.note.kind == Generate.__name__
-            and not any(kinds.get(a) == ReadDocuments.__name__ for a in step.note.inputs)
+            if step.note.kind == Organic.__name__
+            or (
+                step.note.kind == Generate.__name__
+                and not any(kinds.get(a) == ReadDocuments.__name__ for a in step.note.inputs)
+            )
         )
 
 
@@ -208,7 +212,7 @@ def as_json(status: RunStatus) -> dict[str, object]:
             {
                 "name": one.generate.name,
                 "step": one.end.address,
-                "seeds": one.generate.ledger.planned,
+                "items": one.generate.ledger.planned,
                 "written": one.generate.ledger.rows,
                 "records": one.end.ledger.rows,
                 "tokens": one.end.stats.tokens,

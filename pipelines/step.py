@@ -19,9 +19,10 @@ from manifests.fingerprint import fingerprint
 from manifests.store import Store
 from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
+from pipelines.work.organic import Organic
 from pipelines.work.screen import Screen
 
-Work = ReadDocuments | Generate | Screen
+Work = ReadDocuments | Organic | Generate | Screen
 
 
 @dataclass(frozen=True, kw_only=True)

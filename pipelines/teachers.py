@@ -19,9 +19,13 @@ class Teachers:
     """The models of a run."""
 
     roles: Mapping[str, str]
-    """Role to `model@revision`; `writer` is always there."""
+    """Role to `model@revision`; `writer` is among them, or there are none."""
     endpoints: tuple[Endpoint, ...] = ()
     """None when only planned."""
+
+
+NOBODY = Teachers(roles={})
+"""For recipes that ask no teacher; the others refuse it."""
 
 
 def find_teachers(

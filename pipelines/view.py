@@ -28,7 +28,7 @@ def run_table(found: RunStatus, root: str) -> str:
 _WRITTEN = (
     "generator",
     "tasks",
-    "seeds",
+    "items",
     "accepted",
     "rejected",
     "yield",
@@ -81,7 +81,7 @@ def _total(written: Sequence[Written]) -> tuple[str, ...]:
         f"{sum(one.end.ledger.rows for one in written):,}",
         f"{kept:,}",
         f"{sum(one.generate.stats.teacher.calls for one in written):,}",
-        f"{spent / kept:.2f}" if kept else "-",
+        f"{spent / kept:.2f}" if kept and spent else "-",
     )
 
 

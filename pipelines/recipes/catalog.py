@@ -5,13 +5,18 @@ from difflib import get_close_matches
 
 from manifests.errors import ConfigError
 from pipelines.recipes.flow import Flow
+from pipelines.recipes.organic import organic
 from pipelines.recipes.quickstart import quickstart
 from pipelines.recipes.synthesize import synthesize
 
 Recipe = Callable[..., Flow]
 """Takes a `Setting` and keyword parameters, which the command line can override."""
 
-RECIPES: dict[str, Recipe] = {"quickstart": quickstart, "synthesize": synthesize}
+RECIPES: dict[str, Recipe] = {
+    "quickstart": quickstart,
+    "synthesize": synthesize,
+    "organic": organic,
+}
 
 
 def recipe(name: str) -> Recipe:

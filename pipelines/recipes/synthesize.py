@@ -2,11 +2,11 @@
 
 from generators.catalog import GENERATORS, curator
 from generators.seeds.by_kind import ByKind
-from generators.seeds.sources import Format, Source, guess_format
+from generators.seeds.sources import Format
 from manifests.errors import ConfigError
-from manifests.records import Kind
 from pipelines.recipes.flow import Flow, Setting, flow
 from pipelines.recipes.gates import STANDARD_GATES
+from pipelines.recipes.sources import code_source, prose_source
 
 FULL = tuple(name for name in GENERATORS if "_quick@" not in name)
 
@@ -31,29 +31,12 @@ def synthesize(
     prose_format: parquet, jsonl, text, warc or html where the suffix does not tell; slice_bytes:
     source bytes a task; documents: at most so many of each slice, 0 for all.
     """
+    about = {"licence": licence, "lang": lang}
     sources = []
     if prose:
-        sources.append(
-            Source(
-                name="prose",
-                url=prose,
-                format=_format(prose_format) if prose_format else _guessed(prose),
-                licence=licence,
-                lang=lang,
-                text_field=text_field,
-            )
-        )
+        sources.append(prose_source(prose, prose_format, text_field=text_field, **about))
     if code:
-        sources.append(
-            Source(
-                name="code",
-                url=code,
-                format=Format.PYTHON,
-                licence=licence,
-                lang=lang,
-                kind=Kind.CODE,
-            )
-        )
+        sources.append(code_source(code, Format.PYTHON, text_field="text", **about))
     if not sources:
         raise ConfigError("recipe synthesize: give prose=URL, code=URL or both")
     return flow(
@@ -65,17 +48,3 @@ def synthesize(
         slice_bytes=slice_bytes,
         max_documents=documents,
     )
-
-
-def _guessed(url: str) -> Format:
-    try:
-        return guess_format(url)
-    except ConfigError as error:
-        raise ConfigError(f"{error}, as in prose_format={Format.JSONL}") from error
-
-
-def _format(name: str) -> Format:
-    try:
-        return Format(name)
-    except ValueError as error:
-        raise ConfigError(f"prose_format={name}: expected one of {', '.join(Format)}") from error

@@ -220,7 +220,7 @@ def test_ctrl_c_before_the_run_has_begun_is_one_word(root: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["quickstart"], "give --model NAME@REVISION, or --teacher URL"),
+        (["quickstart"], "no teacher: give --teacher URL"),
         (["quickstart", "--model", "m@1", "--target-tokens", "4e11"], "needs --tokens-per-second"),
         (["quickstart", "--model", "m@1", "--root", __file__], "has to be a directory"),
         (["quickstart", "--model", "m@1", "prose=missing.txt"], "No such file"),

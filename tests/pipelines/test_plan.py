@@ -1,5 +1,6 @@
 """A plan is a value: the same on every machine, another when anything about the data is another."""
 
+import ast
 import json
 import os
 import shutil
@@ -18,7 +19,14 @@ from manifests.errors import ConfigError
 from manifests.records import Kind, Reason
 from manifests.store import open_store
 from manifests.tokenizers import Tokenizer
-from pipelines.plan import Plan, read_runs, record_plan
+from pipelines.plan import (
+    DATA_PACKAGES,
+    MANIFEST_CODE,
+    Plan,
+    code_version,
+    read_runs,
+    record_plan,
+)
 from pipelines.step import Step, Task
 from pipelines.teachers import Teachers
 from pipelines.work.documents import ReadDocuments
@@ -195,3 +203,52 @@ def test_a_step_that_other_code_finished_is_used_as_it_is(tmp_path: Path) -> Non
             record_plan(store, plan, accept_code=False)
         store.put(layout.commit_file(first, task.id), b"{}")
     record_plan(store, plan, accept_code=False)
+
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_only_code_that_decides_about_bytes_is_part_of_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in DATA_PACKAGES:
+        shutil.copytree(REPOSITORY / package, tmp_path / package)
+    monkeypatch.setattr("pipelines.plan.REPOSITORY", tmp_path)
+
+    def version_with(name: str) -> str:
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        before = file.read_bytes() if file.exists() else b""
+        file.write_bytes(before + b"# edited")
+        found = code_version.__wrapped__()
+        file.write_bytes(before) if before else file.unlink()
+        return found
+
+    here = code_version.__wrapped__()
+    for name in MANIFEST_CODE:
+        assert version_with(f"{name}new.py" if name.endswith("/") else name) == here
+    for name in ("manifests/stats.py", "filters/text.py", "pipelines/work/organic.py"):
+        assert version_with(name) != here
+    assert version_with("generators/prompts/new.md") != here
+
+
+def test_code_that_decides_about_bytes_imports_none_that_is_left_out() -> None:
+    left_out = tuple(
+        name.removesuffix(".py").rstrip("/").replace("/", ".") for name in MANIFEST_CODE
+    )
+    found = []
+    for package in DATA_PACKAGES:
+        for file in (REPOSITORY / package).rglob("*.py"):
+            name = file.relative_to(REPOSITORY).as_posix()
+            if name.startswith(MANIFEST_CODE):
+                continue
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    names = [f"{node.module}.{a.name}" for a in node.names]
+                found += [
+                    (name, one)
+                    for one in names
+                    if f"{one}.".startswith(tuple(f"{x}." for x in left_out))
+                ]
+    assert found == []

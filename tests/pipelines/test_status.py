@@ -84,7 +84,7 @@ def test_the_table_tells_each_generator_and_why_it_rejects(made: Made, command: 
     assert f"complete, {tasks} of {tasks} tasks" in out
     for one in status["generators"]:
         cells = row(out, one["name"])
-        assert cells[2] == str(one["seeds"])
+        assert cells[2] == str(one["items"])
         assert cells[6:8] == [str(one["written"]), str(one["records"])]
         assert cells[8] == f"{one['tokens']:,}"
     assert row(out, "total")[2] == str(status["records"])
