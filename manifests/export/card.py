@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from manifests.export.composition import composition
-from manifests.export.names import file_name, leaf_folder
+from manifests.export.names import file_name, leaf_folder, sources
 from manifests.objects.manifest import Manifest
 from manifests.resolve.types import Phase
 from manifests.stats import Volume
@@ -54,10 +54,9 @@ def _front_matter(manifest: Manifest, made_of: dict[str, dict[str, Volume]]) -> 
     tags = ["scriptorium", "croissant"]
     lines += _yaml_list("tags", ["synthetic", *tags] if any(made_of["teachers"]) else tags)
     lines.append("configs:")
-    for source in sorted({leaf.source for leaf in root.leaves}):
+    for source, leaves in sources(root).items():
         lines.append(f"- config_name: {json.dumps(file_name(source))}")
         lines += ["  data_files:", "  - split: train", "    path:"]
-        leaves = [leaf for leaf in root.leaves if leaf.source == source and leaf.documents]
         lines += [f"    - {json.dumps(leaf_folder(leaf) + '/*.parquet')}" for leaf in leaves]
     return [*lines, "---"]
 
@@ -69,7 +68,7 @@ def _yaml_list(key: str, values: Sequence[str]) -> list[str]:
 
 def _text(manifest: Manifest, made_of: dict[str, dict[str, Volume]]) -> list[str]:
     root = manifest.root
-    source = file_name(root.leaves[0].source)
+    first = file_name(next(iter(sources(root))))
     lines = [
         f"# {root.name}",
         "",
@@ -81,7 +80,7 @@ def _text(manifest: Manifest, made_of: dict[str, dict[str, Volume]]) -> list[str
         "```python",
         "from datasets import load_dataset",
         "",
-        f'load_dataset("path/to/this/folder", {json.dumps(source)}, split="train")',
+        f'load_dataset("path/to/this/folder", {json.dumps(first)}, split="train")',
         "```",
         "",
         "Every row has its text, the generator and seeds it comes from, its licence, its scores,"

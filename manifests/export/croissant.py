@@ -16,8 +16,10 @@ import pyarrow as pa
 
 from manifests.errors import ConfigError
 from manifests.export.composition import composition
+from manifests.export.names import sources
 from manifests.export.picks import COLUMNS, picks
 from manifests.objects.manifest import Manifest
+from manifests.objects.root import Leaf
 from manifests.records import Record
 from manifests.stores.local import LocalStore
 from manifests.tables import schema_of
@@ -79,8 +81,10 @@ def export_croissant(manifest: Manifest, out: Path) -> Path:
             raise ConfigError(f"{out}: write it into {root} or above, where readers look from")
         base = os.path.relpath(root, folder) + "/"
     base = base.removeprefix("./")
-    sources = sorted({leaf.source for leaf in manifest.root.leaves})
-    described = croissant(manifest, [_part(manifest, source, base) for source in sources])
+    parts = [
+        _part(manifest, source, leaves, base) for source, leaves in sources(manifest.root).items()
+    ]
+    described = croissant(manifest, parts)
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(described)
@@ -89,11 +93,10 @@ def export_croissant(manifest: Manifest, out: Path) -> Path:
     return out
 
 
-def _part(manifest: Manifest, source: str, base: str) -> Part:
+def _part(manifest: Manifest, source: str, leaves: list[Leaf], base: str) -> Part:
     """A source's shards as they are committed."""
     files: dict[str, File] = {}
     partial = 0
-    leaves = [leaf for leaf in manifest.root.leaves if leaf.source == source]
     for leaf in leaves:
         for pick in picks(manifest.rows(leaf.table.digest, list(COLUMNS))):
             path = base + pick.key

@@ -10,7 +10,7 @@ from pathlib import Path
 from manifests.export.card import card
 from manifests.export.croissant import File, Part, croissant
 from manifests.export.folder import new_folder
-from manifests.export.names import leaf_folder
+from manifests.export.names import leaf_folder, sources
 from manifests.export.picks import COLUMNS, Pick, picks, read_bytes, read_picked
 from manifests.fingerprint import sha256
 from manifests.objects.manifest import Manifest
@@ -25,11 +25,9 @@ def export_huggingface(manifest: Manifest, out: Path) -> Path:
         ConfigError: `out` is there and is not an empty folder.
         DataError: A shard is missing or broken.
     """
-    root = manifest.root
     with new_folder(out) as folder:
         parts = []
-        for source in sorted({leaf.source for leaf in root.leaves}):
-            leaves = [leaf for leaf in root.leaves if leaf.source == source]
+        for source, leaves in sources(manifest.root).items():
             files = [file for leaf in leaves for file in _write_leaf(manifest, leaf, folder)]
             documents = sum(leaf.documents for leaf in leaves)
             text = f"Source {source}: {documents} documents."

@@ -36,9 +36,10 @@ print(json.dumps(report, default=plain))
 def small(store: Store) -> Manifest:
     tables = {
         "code": leaf_table(store, "code", CODE),
+        "none": leaf_table(store, "none", [["a text"]], [[]]),
         "web": leaf_table(store, "web", WEB, KEPT),
     }
-    return manifest_of(store, tables, {"code": 8, "web": 24})
+    return manifest_of(store, tables, {"code": 8, "none": 0, "web": 24})
 
 
 def read(file: Path, *only_metadata: str) -> dict[str, Any]:

@@ -24,9 +24,10 @@ KEPT = [[0, 1, 2, 3, 4, 5], [1, 4], []]
 def small(store: Store) -> Manifest:
     tables = {
         "code/a b": leaf_table(store, "code", CODE),
+        "none": leaf_table(store, "none", [["a text"]], [[]]),
         "web": leaf_table(store, "web", WEB, KEPT),
     }
-    return manifest_of(store, tables, {"code/a b": 8, "web": 24}, name="mix: one | two")
+    return manifest_of(store, tables, {"code/a b": 8, "none": 0, "web": 24}, name="mix: one | two")
 
 
 LOAD = """
