@@ -1,7 +1,7 @@
 """The picked documents of a shard row, read from its data file, whose content is checked first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -86,14 +86,26 @@ def read_columns(store: Store, row: ShardRow, columns: Sequence[str]) -> pa.Tabl
     return table
 
 
-@lru_cache(maxsize=CACHED)
 def read_documents(store: Store, row: ShardRow) -> Documents:
-    """The picked documents.
+    """The picked documents; those of the last few shards are remembered.
 
     Raises:
         DataError: As `read_columns`.
     """
-    table = read_columns(store, row, ("id", "tokens"))
+    return _read_documents(_Opened(store.url, store), row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A store that equals every other at the same root."""
+
+    url: str
+    store: Store = field(compare=False)
+
+
+@lru_cache(maxsize=CACHED)
+def _read_documents(opened: _Opened, row: ShardRow) -> Documents:
+    table = read_columns(opened.store, row, ("id", "tokens"))
     rows = np.flatnonzero(row.mask)
     return Documents(
         ids=table["id"].combine_chunks().take(pa.array(rows)),

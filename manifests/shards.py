@@ -56,6 +56,15 @@ def write_shard(store: Store, key_of: Callable[[str], str], table: pa.Table) -> 
     return shard
 
 
+def parquet_file(data: bytes) -> pq.ParquetFile:
+    """A reader of these bytes that checks the pages it reads."""
+    # Memory that Arrow owns: one of its threads may outlive the interpreter, and must not then
+    # give back Python's bytes.
+    owned = pa.BufferOutputStream()
+    owned.write(data)
+    return pq.ParquetFile(pa.BufferReader(owned.getvalue()), page_checksum_verification=True)
+
+
 def read_shard(
     store: Store, key: str, shard: Shard, columns: Sequence[str] | None = None
 ) -> pa.Table:
@@ -73,11 +82,7 @@ def read_shard(
     found = sha256(data)
     if found != shard.sha256:
         raise ShardCorrupt(f"{store.url}: {key} has sha256 {found}, committed {shard.sha256}")
-    # Memory that Arrow owns: one of its threads may outlive the interpreter, and must not then
-    # give back Python's bytes.
-    owned = pa.BufferOutputStream()
-    owned.write(data)
-    file = pq.ParquetFile(pa.BufferReader(owned.getvalue()), page_checksum_verification=True)
+    file = parquet_file(data)
     table = file.read(columns=columns)
     if table.num_rows != shard.rows:
         raise ShardCorrupt(f"{store.url}: {key} has {table.num_rows} rows, committed {shard.rows}")

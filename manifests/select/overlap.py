@@ -14,9 +14,8 @@ def overlaps(a: pa.Table, b: pa.Table) -> int:
     right = b.select(["rows", "picked", "documents"]).take(found.drop_null())
     whole_left = _is_whole(left)
     whole_right = _is_whole(right)
-    shared = np.where(
-        whole_left, right["documents"].to_numpy(), np.where(whole_right, left["documents"], 0)
-    )
+    some = np.where(whole_right, left["documents"].to_numpy(), 0)
+    shared = np.where(whole_left, right["documents"].to_numpy(), some)
     both = pa.array(~whole_left & ~whole_right)
     bits = _bits(left.filter(both)) & _bits(right.filter(both))
     return int(shared.sum()) + int(np.bitwise_count(bits).sum())

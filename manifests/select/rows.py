@@ -7,17 +7,15 @@ what they hold and is read in one go.
 import logging
 from dataclasses import asdict
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from manifests.commits import Commit, read_commits
 from manifests.errors import ConfigError, DataError, NotInStore
 from manifests.layout import commits_prefix, index_file
 from manifests.objects.ranges import SHARD_ROWS
 from manifests.select.steps import slices_of
+from manifests.shards import parquet_file
 from manifests.stats import Volume
 from manifests.store import Store
 
@@ -39,6 +37,8 @@ _FACTS = pa.schema(
     }
 )
 """Columns of an index that make shard rows."""
+_SOURCES = {"key": "task", "sha256": "data_sha256", "bytes": "data_bytes", "documents": "rows"}
+"""Which of them become columns of another name."""
 
 
 def step_rows(store: Store, step: str, tokenizer: str, *, partial: bool = False) -> pa.Table:
@@ -55,7 +55,6 @@ def step_rows(store: Store, step: str, tokenizer: str, *, partial: bool = False)
         if not partial:
             _check_complete(store, step, slices)
         facts = _committed(store, step)
-    facts = facts.filter(pc.greater(facts["rows"], 0))
     _check_facts(facts, step, tokenizer)
     return _shard_rows(facts, step)
 
@@ -68,7 +67,7 @@ def _indexed(store: Store, step: str, slices: int | None) -> pa.Table | None:
     except NotInStore:
         return None
     try:
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        file = parquet_file(data)
         if file.metadata.num_rows != slices:
             return None
         return file.read(columns=_FACTS.names).select(_FACTS.names).cast(_FACTS)
@@ -123,13 +122,14 @@ def _fact(commit: Commit) -> dict[str, object]:
 
 
 def _check_facts(facts: pa.Table, step: str, tokenizer: str) -> None:
-    for row_type in pc.unique(facts["row_type"]).to_pylist():
+    with_rows = facts.select(["row_type", "tokenizer"]).filter(pc.greater(facts["rows"], 0))
+    for row_type in pc.unique(with_rows["row_type"]).to_pylist():
         if row_type != "record":
             raise ConfigError(
                 f"{step} holds rows of the type {row_type}, and a mixture is made of records; name"
                 " a step that generates or screens records"
             )
-    for counted in pc.unique(facts["tokenizer"]).to_pylist():
+    for counted in pc.unique(with_rows["tokenizer"]).to_pylist():
         if not counted:
             raise ConfigError(
                 f"{step}: its tokens were not counted; run it with --tokenizer and the"
@@ -143,25 +143,28 @@ def _check_facts(facts: pa.Table, step: str, tokenizer: str) -> None:
 
 
 def _shard_rows(facts: pa.Table, step: str) -> pa.Table:
-    facts = facts.take(_order(facts["task"], step)).combine_chunks()
-    count = facts.num_rows
-    columns = {
-        **{name: facts[name] for name in SHARD_ROWS.names if name in facts.column_names},
-        "key": facts["task"],
-        "step": pa.repeat(step, count),
-        "sha256": facts["data_sha256"],
-        "bytes": facts["data_bytes"],
-        "picked": pa.repeat(pa.scalar(b"", pa.binary()), count),
-        "documents": facts["rows"],
-        # Each document is closed by a token of its own.
-        "tokens": pc.add(facts["tokens"], facts["rows"]),
+    order = _order(facts, step)
+    count = len(order)
+    # Column by column, so that no more than one is in memory twice.
+    taken = {
+        name: facts[_SOURCES.get(name, name)].take(order)
+        for name in SHARD_ROWS.names
+        if name not in ("step", "picked")
     }
-    return pa.Table.from_arrays([columns[name] for name in SHARD_ROWS.names], schema=SHARD_ROWS)
+    columns = {
+        **taken,
+        "step": pa.repeat(step, count),
+        "picked": pa.repeat(pa.scalar(b"", pa.binary()), count),
+        # Each document is closed by a token of its own.
+        "tokens": pc.add(taken["tokens"], taken["documents"]),
+    }
+    arrays = [columns[name] for name in SHARD_ROWS.names]
+    return pa.Table.from_arrays(arrays, schema=SHARD_ROWS).combine_chunks()
 
 
-def _order(keys: pa.ChunkedArray, step: str) -> npt.NDArray[np.int64]:
-    """The order by key; a key is a task id of 32 hexadecimal digits."""
-    if not pc.all(pc.equal(pc.binary_length(keys), 32)).as_py():
+def _order(facts: pa.Table, step: str) -> pa.Array:
+    """The commits that have rows, by key."""
+    if not pc.all(pc.equal(pc.binary_length(facts["task"]), 32)).as_py():
         raise DataError(f"{step}: its index names a task that is none; rebuild the index")
-    order: npt.NDArray[np.int64] = pc.sort_indices(keys).to_numpy().astype(np.int64)
-    return order
+    order = pc.sort_indices(facts["task"])
+    return order.filter(pc.greater(facts["rows"].take(order), 0).combine_chunks())

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from manifests.documents import Mask, ShardRow, read_columns
 from manifests.errors import ConfigError
 from manifests.select.picking import FACTS, Part, Progress, over_files, part, with_parts
+from manifests.shards import parquet_file
 from manifests.spec.types import Removal
 from manifests.store import Store
 
@@ -102,12 +102,15 @@ def _clean(
     store: Store, tables: Sequence[pa.Table], places: dict[int, int], wanted: frozenset[str]
 ) -> _Cleaned:
     shards = {leaf: ShardRow.of(tables[leaf], number) for leaf, number in places.items()}
-    table = read_columns(store, next(iter(shards.values())), ("id", *FACTS))
-    ids = table["id"].to_pylist()
+    any_of_them = next(iter(shards.values()))
+    ids = read_columns(store, any_of_them, ("id",))["id"].to_pylist()
     hit: Mask = np.fromiter((text in wanted for text in ids), dtype=np.bool_, count=len(ids))
+    if not hit.any():
+        return _Cleaned(found=frozenset(), lost={}, parts={})
+    table = read_columns(store, any_of_them, FACTS)
     found: set[str] = set()
     lost, parts = {}, {}
-    for leaf, shard in shards.items() if hit.any() else ():
+    for leaf, shard in shards.items():
         gone = shard.mask & hit
         stays = shard.mask & ~hit
         found.update(ids[i] for i in np.flatnonzero(gone))
@@ -140,7 +143,7 @@ def _reported(report: str) -> list[str]:
 
 
 def _from_parquet(data: bytes) -> list[str]:
-    column = pq.ParquetFile(pa.BufferReader(data)).read(columns=["id"])["id"]
+    column = parquet_file(data).read(columns=["id"])["id"]
     if column.null_count:
         raise ValueError(f"{column.null_count} records without an id")
     ids: list[str] = pc.cast(column, pa.string()).to_pylist()
