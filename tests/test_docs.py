@@ -222,6 +222,11 @@ def test_the_catalog_and_its_page_name_the_same(first: str, catalog: dict[str, o
     assert sorted(names) == sorted(catalog)
 
 
+def test_the_recipes_and_their_page_name_the_same() -> None:
+    rows = table_rows("docs/running.md", "recipe")
+    assert sorted(name for row in rows for name in named(row[0])) == sorted(RECIPES)
+
+
 def calls(method: Generator) -> str:
     """Least and most calls of a seed that gives a record."""
     low = high = 1
