@@ -8,11 +8,13 @@ Start-up and memory follow the shards, never the samples.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from manifests.resolve.types import Body
 from manifests.spec.types import Layout
 
 Ints = npt.NDArray[np.int64]
@@ -58,6 +60,20 @@ class Windows:
         total = int(self._ends[-1]) if len(sizes) else 0
         stream = max(0, (total - 1) // sequence_length)
         self.samples = stream if layout is Layout.STREAM else total
+
+    @classmethod
+    def of(
+        cls,
+        body: Body,
+        sequence_length: int,
+        table_of: Callable[[str], pa.Table],
+        array_of: Callable[[str], Ints],
+    ) -> Self:
+        """The samples of a body, whose table (its column `tokens`) or windows are looked up."""
+        if body.layout is Layout.DOCUMENT:
+            return cls(body.layout, array_of(body.windows), sequence_length)
+        tokens = table_of(body.table)["tokens"].to_numpy()
+        return cls(body.layout, np.asarray(tokens, dtype=np.int64), sequence_length)
 
     def shards(self, samples: Ints) -> tuple[Ints, Ints]:
         """Of each sample the shard of its first token, and how far in it is: tokens or samples."""

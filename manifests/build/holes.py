@@ -1,0 +1,87 @@
+"""Which samples of a begun epoch hold documents that are no longer selected.
+
+The rest of the epoch is trained on without them, so a takedown is honoured at once; its neighbours
+in the same windows are lost to this epoch, and are there again in the next.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from manifests.build.supplies import Selected
+from manifests.documents import Documents, ShardRow, read_documents
+from manifests.objects.ranges import read_table
+from manifests.objects.root import Descriptor
+from manifests.objects.tree import Objects
+from manifests.order import leaf_key
+from manifests.permutation import mix, unpermute
+from manifests.resolve.types import Body
+from manifests.store import Store
+from manifests.windows import Ints, Windows
+
+
+class GoneSamples:
+    """For a resolution: the holes that the selection `now` leaves in what an older one began.
+
+    `store` has the shards, `objects` what is older, as `earlier` lists it; the holes go there too.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        objects: Objects,
+        seed: int,
+        now: Selected,
+        earlier: Mapping[str, Descriptor],
+    ) -> None:
+        self._store = store
+        self._objects = objects
+        self._seed = seed
+        self._now = now
+        self._earlier = earlier
+
+    def __call__(
+        self, leaf: str, body: Body, epoch: int, start: int, sequence_length: int
+    ) -> tuple[str, int]:
+        """Digest and number of the ranks from `start` on that hold a document that is gone."""
+        before = read_table(self._objects, body.table)
+        windows = Windows.of(
+            body,
+            sequence_length,
+            lambda _: before,
+            lambda digest: self._objects.get_npy(self._earlier[digest]),
+        )
+        none = np.zeros(0, dtype=np.int64)
+        samples = np.unique(np.concatenate([none, *self._gone(leaf, before, windows)]))
+        key = mix(leaf_key(self._seed, leaf), np.array([epoch]))
+        ranks = unpermute(samples, body.samples, key)
+        holes = np.sort(ranks[ranks >= start])
+        if not len(holes):
+            return "", 0
+        kept = self._objects.put_npy(holes)
+        self._now.written[kept.digest] = kept
+        return kept.digest, len(holes)
+
+    def _gone(self, leaf: str, before: pa.Table, windows: Windows) -> Iterator[Ints]:
+        """Samples of the documents that were picked before and are not now."""
+        now = self._now.rows(leaf)
+        there = {key: number for number, key in enumerate(now["key"].to_pylist())}
+        for shard, key in enumerate(before["key"].to_pylist()):
+            old = ShardRow.of(before, shard)
+            new = ShardRow.of(now, there[key]) if key in there else None
+            if new is None or new.sha256 != old.sha256:
+                yield windows.samples_of_shard(shard)
+            elif new.picked != old.picked:
+                yield from self._gone_documents(windows, shard, old, new)
+
+    def _gone_documents(
+        self, windows: Windows, shard: int, old: ShardRow, new: ShardRow
+    ) -> Iterator[Ints]:
+        documents = read_documents(self._store, old)
+
+        def lengths_of(_: int) -> Documents:
+            return documents
+
+        for document in np.flatnonzero(~new.mask[documents.rows]).tolist():
+            yield windows.samples_of(shard, document, lengths_of)
