@@ -39,6 +39,8 @@ def from_plain(data: object, where: str) -> Mixture:
         first = error.errors(include_url=False, include_input=False)[0]
         at = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise DataError(f"{where}: not a mixture: {at}: {first['msg']}") from error
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON: {error}") from error
     if canonical_json(to_plain(mixture)) != canonical_json(data):
         raise DataError(f"{where}: not the canonical form of a mixture; was it edited?")
     return mixture
