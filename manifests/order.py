@@ -27,7 +27,7 @@ class PhaseOrder:
             IndexError: a position that the phase does not have.
         """
         segment = self._segment_of(positions)
-        present = np.unique(segment).tolist()
+        present: list[int] = np.unique(segment).tolist()
         if len(present) == 1:
             return self.segments[present[0]].places(positions)
         found = empty_places(segment)
