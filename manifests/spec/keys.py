@@ -25,10 +25,11 @@ from manifests.spec.form import (
 )
 from manifests.spec.types import SCHEMA, Cursor, Layout, OnCap, Rounding, Unit, fits
 
-STEP = pattern(
-    r"^[A-Za-z0-9_.*-]+(@[0-9*]+(/[0-9a-f*]+)?)?$",
-    'a step: write "name", "name@1" or "name@1/<fingerprint or its start>"; * stands for anything',
+_STEP = pattern(
+    r"^(steps/)?[A-Za-z0-9_.*-]+(@[0-9*]+(/[0-9a-f*]+)?)?$",
+    'a step; write "name", "name@1" or "name@1/<fingerprint or its start>", * for anything',
 )
+STEP = Form(lambda value: _STEP.read(value).removeprefix("steps/"), _STEP.schema)
 _TOKENIZER = pattern(
     r"^([^@\x00-\x1f\x7f]+@[0-9a-f]{12}|utf8-bytes@1)$",
     'a tokenizer; write "name@<12 hex digits>", as `python -m pipelines status` shows it,'

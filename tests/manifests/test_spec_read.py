@@ -30,7 +30,7 @@ tokens = { min = 100, max = 8192 }
 scores = { "text.words@1" = { min = 50 } }
 
 [sources.code]
-from = "code_screened"
+from = "steps/code_screened@1/0123abcd"
 strata = { by = "tokens", bounds = [8192, 16384], weights = [1, 2, "1/3"] }
 partial = true
 
@@ -100,6 +100,7 @@ def test_every_part_is_read() -> None:
     assert web.without == (Condition(column="lang", any_of=("de", "fr")),)
     assert web.max_epochs == Fraction(69, 5)
     assert code.partial
+    assert code.steps == ("code_screened@1/0123abcd",)
     assert code.strata is not None
     assert code.strata.rule == "weights"
     assert code.strata.factor("from-16384") == Fraction(1, 3)
@@ -180,7 +181,10 @@ WRONG = {
     "a date": (("seed = 1", "seed = 2024-12-12"), "seed: 2024-12-12 is not a whole number"),
     "a flag in quotes": (("partial = true", 'partial = "yes"'), '"yes" is neither true nor false'),
     "a tokenizer without digits": (('"utf8-bytes@1"', '"cl100k"'), "tokenizer.name: "),
-    "a step with a path": (('"code_screened"', '"steps/code"'), '"steps/code" is not a step'),
+    "a step with a path": (
+        ('"steps/code_screened@1/0123abcd"', '"data/code"'),
+        '"data/code" is not a step',
+    ),
     "an empty list": (('["de", "fr"]', "[]"), "except.lang: the list is empty"),
     "an unknown bucket": (('bucket = "web"', 'bucket = "wbe"'), "did you mean web?"),
     "a score without its table": (
