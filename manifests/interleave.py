@@ -25,6 +25,7 @@ _BLOCK = 1 << 14
 # whole and at most 2^50. It is estimated by y = fl(k * fl(fl(p/q) * _DOWN)). With u = 2^-53, each
 # of the three roundings errs by a factor of 1 +- u at most and _DOWN is 1 - 4u, so for x > 0
 #     x > x (1-4u) (1+u)^3 >= y >= x (1-4u) (1-u)^3 > x (1-8u) >= x - 1
+# (0 is estimated by 0),
 # and floor(y) is the quotient or one less. The remainder, numerator - floor(y)*q, therefore lies in
 # [0, 2q) and fits into 64 bits; taken in wrapping arithmetic it is exact although k*p overflows,
 # and it tells which of the two it is.
