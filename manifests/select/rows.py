@@ -5,6 +5,7 @@ what they hold and is read in one go.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -20,6 +21,12 @@ from manifests.stats import Volume
 from manifests.store import Store
 
 logger = logging.getLogger(__name__)
+
+Facts = Callable[[str], pa.ChunkedArray]
+"""The facts of all commits, a column by its name."""
+
+_BROKEN = (pa.ArrowException, OSError, KeyError, ValueError)
+"""What Arrow raises for bytes that are not what they should be."""
 
 COMPOSITIONS = ("buckets", "generators", "sources", "licences", "languages", "teachers")
 
@@ -59,23 +66,31 @@ def step_rows(store: Store, step: str, tokenizer: str, *, partial: bool = False)
     return _shard_rows(facts, step)
 
 
-def _indexed(store: Store, step: str, slices: int | None) -> pa.Table | None:
+def _indexed(store: Store, step: str, slices: int | None) -> Facts | None:
     """The index, or None where there is none of all slices."""
     key = index_file(step)
     try:
         data = store.get(key)
     except NotInStore:
         return None
-    try:
-        file = parquet_file(data)
-        if file.metadata.num_rows != slices:
-            return None
-        return file.read(columns=_FACTS.names).select(_FACTS.names).cast(_FACTS)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise DataError(
+
+    def broken(error: Exception) -> DataError:
+        return DataError(
             f"{store.url}: {key} is broken or of an earlier version ({str(error).splitlines()[0]});"
             f" rebuild it with `manifest step index {step}`"
-        ) from error
+        )
+
+    def column(name: str) -> pa.ChunkedArray:
+        try:
+            return file.read([name], use_threads=False)[name].cast(_FACTS.field(name).type)
+        except _BROKEN as error:
+            raise broken(error) from error
+
+    try:
+        file = parquet_file(data)
+    except _BROKEN as error:
+        raise broken(error) from error
+    return column if file.metadata.num_rows == slices else None
 
 
 def _check_complete(store: Store, step: str, slices: int | None) -> None:
@@ -97,8 +112,10 @@ def _check_complete(store: Store, step: str, slices: int | None) -> None:
     )
 
 
-def _committed(store: Store, step: str) -> pa.Table:
-    return pa.Table.from_pylist([_fact(c) for c in read_commits(store, step)], schema=_FACTS)
+def _committed(store: Store, step: str) -> Facts:
+    facts = [_fact(commit) for commit in read_commits(store, step)]
+    column: Facts = pa.Table.from_pylist(facts, schema=_FACTS).column
+    return column
 
 
 def _fact(commit: Commit) -> dict[str, object]:
@@ -121,33 +138,33 @@ def _fact(commit: Commit) -> dict[str, object]:
     }
 
 
-def _check_facts(facts: pa.Table, step: str, tokenizer: str) -> None:
-    with_rows = facts.select(["row_type", "tokenizer"]).filter(pc.greater(facts["rows"], 0))
-    for row_type in pc.unique(with_rows["row_type"]).to_pylist():
+def _check_facts(facts: Facts, step: str, tokenizer: str) -> None:
+    has_rows = pc.greater(facts("rows"), 0)
+    for row_type in pc.unique(facts("row_type").filter(has_rows)).to_pylist():
         if row_type != "record":
             raise ConfigError(
                 f"{step} holds rows of the type {row_type}, and a mixture is made of records; name"
                 " a step that generates or screens records"
             )
-    for counted in pc.unique(with_rows["tokenizer"]).to_pylist():
-        if not counted:
+    for by in pc.unique(facts("tokenizer").filter(has_rows)).to_pylist():
+        if not by:
             raise ConfigError(
                 f"{step}: its tokens were not counted; run it with --tokenizer and the"
                 f" tokenizer.json of {tokenizer}"
             )
-        if counted != tokenizer:
+        if by != tokenizer:
             raise ConfigError(
-                f"{step}: its tokens were counted by {counted}, those of the mixture by"
+                f"{step}: its tokens were counted by {by}, those of the mixture by"
                 f" {tokenizer}; leave the step out, or run it again with the mixture's tokenizer"
             )
 
 
-def _shard_rows(facts: pa.Table, step: str) -> pa.Table:
+def _shard_rows(facts: Facts, step: str) -> pa.Table:
     order = _order(facts, step)
     count = len(order)
-    # Column by column, so that no more than one is in memory twice.
+    # Column by column: no more than one of them is in memory twice.
     taken = {
-        name: facts[_SOURCES.get(name, name)].take(order)
+        name: facts(_SOURCES.get(name, name)).take(order)
         for name in SHARD_ROWS.names
         if name not in ("step", "picked")
     }
@@ -162,9 +179,10 @@ def _shard_rows(facts: pa.Table, step: str) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SHARD_ROWS).combine_chunks()
 
 
-def _order(facts: pa.Table, step: str) -> pa.Array:
+def _order(facts: Facts, step: str) -> pa.Array:
     """The commits that have rows, by key."""
-    if not pc.all(pc.equal(pc.binary_length(facts["task"]), 32)).as_py():
+    keys = facts("task")
+    if not pc.all(pc.equal(pc.binary_length(keys), 32)).as_py():
         raise DataError(f"{step}: its index names a task that is none; rebuild the index")
-    order = pc.sort_indices(facts["task"])
-    return order.filter(pc.greater(facts["rows"].take(order), 0).combine_chunks())
+    order = pc.sort_indices(keys)
+    return order.filter(pc.greater(facts("rows").take(order), 0).combine_chunks())
