@@ -5,13 +5,18 @@ Everything heavy is imported inside the commands, so that help and completion co
 
 import click
 
+from manifests.cli.build import build, plan
 from manifests.cli.init import init
+from manifests.cli.look import list_manifests, show
+from manifests.cli.names import gc, tag, untag
 from manifests.cli.schema import schema
 from manifests.cli.shell import completion
 from manifests.cli.steps import step
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "From data to a manifest": (step, init, schema),
+    "From data to a manifest": (step, init, schema, plan, build),
+    "Manifests": (list_manifests, show),
+    "Names and room": (tag, untag, gc),
     "This command": (completion,),
 }
 

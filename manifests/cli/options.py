@@ -34,25 +34,34 @@ def complete_ref(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of manifests; after an @ the versions and tags of a name."""
-    root = ctx.params.get("root")
-    return [CompletionItem(text) for text in _known(root, incomplete)] if root else []
+    name, at, _ = incomplete.partition("@")
+    return _complete(ctx, name if at else "", incomplete)
 
 
-def _known(root: str, incomplete: str) -> list[str]:
+def complete_name(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of manifests."""
+    return _complete(ctx, "", incomplete)
+
+
+def _complete(ctx: click.Context, name: str, incomplete: str) -> list[CompletionItem]:
+    """The names that begin so, or the versions and tags of this name."""
     from manifests.errors import ScriptoriumError
     from manifests.objects.refs import Refs
     from manifests.store import open_store
 
+    if not (root := ctx.params.get("root")):
+        return []
     try:
         refs = Refs(open_store(root))
-        name, at, _ = incomplete.partition("@")
         found = refs.names()
-        if at and name in found:
-            ends = [*map(str, refs.versions(name)), *refs.tags(name)]
+        if name:
+            ends = [*map(str, refs.versions(name)), *refs.tags(name)] if name in found else []
             found = [f"{name}@{end}" for end in ends]
     except (ScriptoriumError, OSError):
         return []  # a shell that asks for words has no use for an error
-    return [text for text in found if text.startswith(incomplete)]
+    return [CompletionItem(text) for text in found if text.startswith(incomplete)]
 
 
 def ref_argument(command: _Command) -> _Command:
