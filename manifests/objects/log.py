@@ -117,17 +117,29 @@ class Log:
         numbers = self.numbers()
         # By number and not as listed: a listing may show an entry that was made meanwhile and
         # miss the one before it.
-        found = at_once(self.read, range(1, numbers[-1] + 1 if numbers else 1))
+        found = at_once(self.demand, range(1, numbers[-1] + 1 if numbers else 1))
         previous = ""
-        for number, entry in enumerate(found, 1):
-            if entry is None or entry.previous != previous:
-                what = "is missing" if entry is None else "does not follow on the one before"
+        for entry in found:
+            if entry.previous != previous:
                 raise DataError(
-                    f"{self.store.url}: entry {number} of {self.name} {what}; put the log back"
-                    " from a copy"
+                    f"{self.store.url}: entry {entry.number} of {self.name} does not follow on the"
+                    " one before; put the log back from a copy"
                 )
             previous = entry.digest
-        return [entry for entry in found if entry is not None]
+        return found
+
+    def demand(self, number: int) -> Version:
+        """An entry that has to be there.
+
+        Raises:
+            DataError: It is missing or broken.
+        """
+        if (entry := self.read(number)) is None:
+            raise DataError(
+                f"{self.store.url}: entry {number} of {self.name} is missing; put the log back from"
+                " a copy"
+            )
+        return entry
 
     def read(self, number: int) -> Version | None:
         """An entry, or None when it is not there.

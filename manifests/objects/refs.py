@@ -17,6 +17,12 @@ from manifests.objects.tree import Objects
 from manifests.store import Store
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+"""Of names and tags; a tag is no number."""
+_ENTRY = re.compile(
+    rf"{REFS}(?P<name>{NAME.pattern})/(versions|tags/(?P<tag>{NAME.pattern}))"
+    r"/(?P<number>[1-9][0-9]{0,17})\.json"
+)
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _SHOWN = 8
 
 
@@ -151,6 +157,24 @@ class Refs:
         """Where a tag pointed, the first one first; raises as `log`."""
         return self._tag_log(name, tag).all()
 
+    def entries(self) -> list[Version]:
+        """All versions of all names, and of each tag the last entry, with one listing.
+
+        Raises:
+            DataError: One is broken or missing.
+        """
+        highest: dict[Log, int] = {}
+        for found in filter(None, map(_ENTRY.fullmatch, self.store.list(REFS))):
+            name, tag, number = found["name"], found["tag"], int(found["number"])
+            log = self._tag_log(name, tag) if tag else self._versions(name)
+            highest[log] = max(number, highest.get(log, 0))
+        wanted = [
+            (log, number)
+            for log, last in highest.items()
+            for number in ([last] if "@" in log.name else range(1, last + 1))
+        ]
+        return at_once(lambda entry: entry[0].demand(entry[1]), wanted)
+
     def resolve(self, text: str) -> Resolved:
         """The manifest that `name`, `name@3`, `name@tag` or `sha256:<digest or its start>` names.
 
@@ -160,7 +184,7 @@ class Refs:
         if text.startswith("sha256:"):
             return Resolved(digest=self._objects.find(text.removeprefix("sha256:")))
         name, at, rest = text.partition("@")
-        number = int(rest) if rest.isdecimal() else None
+        number = int(rest) if _NUMBER.fullmatch(rest) else None
         if number is not None:
             found = self._versions(name).read(number)
         else:
@@ -188,7 +212,7 @@ class Refs:
         return Log(self.store, _checked(name, "name"), versions_prefix(name))
 
     def _tag_log(self, name: str, tag: str) -> Log:
-        if tag.isdecimal():
+        if _NUMBER.fullmatch(tag):
             raise ConfigError(f"{tag} cannot be a tag: {name}@{tag} is version {tag}")
         prefix = f"{tags_prefix(_checked(name, 'name'))}{_checked(tag, 'tag')}/"
         return Log(self.store, f"{name}@{tag}", prefix)
