@@ -42,6 +42,11 @@ class Places:
     """Number in the epoch of that head or body, in the order of its table."""
 
 
+def leaf_key(seed: int, leaf: str) -> int:
+    """What keys the epochs of a leaf: an epoch's order is `permute(rank, samples, mix(this, e))`."""
+    return base_key("scriptorium.order", "leaf", str(seed), leaf)
+
+
 class SegmentOrder:
     """The order within one segment; positions are the phase's."""
 
@@ -52,7 +57,7 @@ class SegmentOrder:
         self._number = number
         self._batch_key = base_key("scriptorium.order", "batch", str(seed), phase_name)
         supplies = segment.supplies
-        leaf_keys = [base_key("scriptorium.order", "leaf", str(seed), s.leaf) for s in supplies]
+        leaf_keys = [leaf_key(seed, supply.leaf) for supply in supplies]
         self._leaf_key = np.array(leaf_keys, dtype=np.uint64)
         self._tree = Interleave([supply.quota for supply in supplies])
         self._samples = column(max(1, supply.body.samples) for supply in supplies)

@@ -14,9 +14,9 @@ from manifests.documents import Documents, ShardRow, read_documents
 from manifests.objects.ranges import read_table
 from manifests.objects.root import Descriptor
 from manifests.objects.tree import Objects
-from manifests.order import leaf_key
 from manifests.permutation import mix, unpermute
 from manifests.resolve.types import Body
+from manifests.segment_order import leaf_key
 from manifests.store import Store
 from manifests.windows import Ints, Windows
 

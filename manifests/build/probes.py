@@ -12,7 +12,7 @@ import pyarrow as pa
 from manifests.fingerprint import canonical_json, sha256
 from manifests.order import PhaseOrder
 from manifests.resolve.types import Body, Phase
-from manifests.windows import Ints, Windows
+from manifests.windows import Windows
 
 PROBES = 4096
 
