@@ -43,7 +43,7 @@ class Places:
 
 
 def leaf_key(seed: int, leaf: str) -> int:
-    """What keys the epochs of a leaf: an epoch's order is `permute(rank, samples, mix(this, e))`."""
+    """Keys the orders of a leaf's epochs: epoch e is `permute(rank, samples, mix(key, e))`."""
     return base_key("scriptorium.order", "leaf", str(seed), leaf)
 
 
