@@ -385,7 +385,10 @@ READING = ("status", "show", "step")
 TRIED = {
     shown.words: shown
     for shown in SHOWN
-    if shown.whole and ROOT in shown.words and shown.words[3] in READING
+    if shown.whole
+    and ROOT in shown.words
+    and shown.words[3] in READING
+    and shown.words[2:4] != ("manifests", "show")
 }
 
 
@@ -401,3 +404,20 @@ def test_a_command_that_reads_the_quick_start_works_as_it_stands(shown: Shown, p
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_commands_of_a_mixture_work_one_after_another(place: Path) -> None:
+    commands = [s for s in SHOWN if s.page == "README.md" and s.package == "manifests" and s.whole]
+    verbs = [shown.words[3] for shown in commands]
+    assert verbs[-5:] == ["init", "plan", "build", "list", "show"]
+    for shown in commands[-5:]:
+        done = subprocess.run(
+            [sys.executable, *shown.words[1:]],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{shown}: {done.stderr}"
+        assert done.stdout.strip()

@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
 PACKAGES = ("manifests", "generators", "filters", "infra", "trainer", "pipelines")
 HEAVY = ("ray", "torch", "vllm", "pyarrow", "openai", "datatrove", "apache_beam")
 COMMANDS = {
-    "manifests": ("", "step", "step verify", "completion"),
+    "manifests": ("", "step", "step list", "init", "plan", "build", "show", "gc", "completion"),
     "pipelines": ("", "run", "plan", "status", "show", "quickstart", "recipes"),
     "infra.teacher": ("", "serve", "check"),
     "infra.simulated": ("",),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from manifests.cli.options import echo_json, json_option, program, ref_argument, root_option
+from manifests.cli.text import plural
 
 if TYPE_CHECKING:
     from manifests.objects.gc import Garbage, GcPlan
@@ -89,20 +90,22 @@ def gc(root: str, grace: str | None, yes: bool, as_json: bool) -> None:
     from manifests.objects.gc import collect, plan_gc
     from manifests.objects.tree import GRACE_SECONDS
     from manifests.store import open_store
+    from manifests.views.manifest import plain
 
     store = open_store(root)
     seconds = GRACE_SECONDS if grace is None else _seconds(grace)
     found = plan_gc(store, time.time(), seconds)
     done = collect(store, found) if yes else None
     if as_json:
-        echo_json(_gc_json(found, None if done is None else done.deleted))
+        listed = {"garbage": plain(found.garbage), "bytes": found.bytes, "kept": found.kept}
+        echo_json(listed | {"collected": plain(done)})
         return
     click.echo("\n".join(_gc_text(found)))
     if done is not None:
-        spared = f", {done.spared:,} spared: somebody needs them since" if done.spared else ""
-        click.echo(f"deleted {done.deleted:,} objects, {done.bytes:,} bytes{spared}")
-    elif found.objects or found.shards:
-        click.echo(f"nothing deleted; `{program()} gc --yes` does")
+        spared = f"; {done.spared:,} spared, which somebody needs since" if done.spared else ""
+        click.echo(f"deleted {plural(done.deleted, 'object')}, {done.bytes:,} bytes{spared}")
+    elif found.garbage:
+        click.echo(f"nothing is deleted yet; `{program()} gc --yes` does it")
 
 
 def _seconds(text: str) -> int:
@@ -113,27 +116,16 @@ def _seconds(text: str) -> int:
     return int(matched[1]) * _UNITS[matched[2]]
 
 
-def _gc_json(found: "GcPlan", deleted: int | None) -> dict[str, object]:
-    from manifests.views.manifest import plain
-
-    return {
-        "objects": plain(found.objects),
-        "shards": plain(found.shards),
-        "bytes": found.bytes,
-        "manifests": found.manifests,
-        "deleted": deleted,
-    }
-
-
 def _gc_text(found: "GcPlan") -> list[str]:
+    manifests = (*found.roots, *found.tables, *found.parts)
     return [
-        f"{found.manifests:,} manifests are needed",
-        *_garbage_text("objects of manifests that nothing leads to", found.objects),
+        f"{plural(found.kept, 'object')} of manifests stay",
+        *_garbage_text("objects of manifests that nothing leads to", manifests),
         *_garbage_text("shards of steps that no commit names", found.shards),
     ]
 
 
-def _garbage_text(what: str, found: "Sequence[Garbage]") -> list[str]:
+def _garbage_text(what: str, found: Sequence["Garbage"]) -> list[str]:
     lines = [f"{len(found):,} {what}, {sum(one.bytes for one in found):,} bytes"]
     lines += [f"  {one.key} ({one.bytes:,} bytes)" for one in found[:_SHOWN]]
     more = len(found) - _SHOWN
