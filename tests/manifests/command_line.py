@@ -17,6 +17,43 @@ from tests.manifests.selectable import commit_records, record
 
 REPOSITORY = Path(__file__).parents[2]
 
+SPEC = """\
+schema = "scriptorium.mixture/1"
+name = "demo"
+seed = 7 # a remark that show --spec keeps
+
+[tokenizer]
+name = "utf8-bytes@1"
+end_of_document = 256
+
+[sources.web]
+from = "web@1"
+
+[sources.synthetic]
+from = "syn@1"
+max_epochs = 8
+strata = { by = "tokens", bounds = [55], weights = [1, 2] }
+
+[phases.pretrain]
+tokens = "15K"
+sequence_length = 64
+global_batch = 8
+
+[phases.pretrain.mix]
+web = "40%"
+synthetic = "60%"
+
+[phases.sft]
+after = "pretrain"
+sequence_length = 32
+global_batch = 2
+layout = "document"
+
+[phases.sft.mix]
+synthetic = { epochs = 1 }
+"""
+"""Over `commit_corpus`: two phases, a source that is cut, one that is passed over often."""
+
 
 def manifest(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """As `python -m manifests`."""
