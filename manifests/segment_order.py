@@ -89,6 +89,9 @@ class SegmentOrder:
             taken = self._of_head if in_head else self._of_body
             kept, number = taken(supply, samples[block])
             positions = self._positions(self._tree.position(supply, number))
+            # Quotas of a segment that was cut short go on beyond it.
+            inside = positions < self.segment.stop
+            kept, positions = kept[inside], positions[inside]
             within = np.lexsort((positions, kept)) if len(kept) > 1 else slice(None)
             which.append(kept[within] + block.start)
             found.append(positions[within])

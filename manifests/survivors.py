@@ -23,6 +23,7 @@ class Survivors:
         self.size = head.body.samples
         self.epoch = head.epoch
         self._start = head.start
+        self._taken = head.taken
         self._holes = np.asarray(holes, dtype=np.int64)
         bounds = np.concatenate(([head.start - 1], self._holes, [self.size]))
         if np.any(np.diff(bounds) < 1):
@@ -30,21 +31,24 @@ class Survivors:
                 f"holes {head.holes} are not sorted ranks from {head.start} to {self.size - 1}: "
                 "build the manifest again"
             )
-        if self.size - head.start - len(self._holes) != head.count:
+        if self.size - head.start - len(self._holes) != head.taken + head.count:
             raise DataError(
                 f"holes {head.holes}: {len(self._holes)} of them in ranks {head.start} to "
-                f"{self.size - 1} do not leave {head.count} samples: build the manifest again"
+                f"{self.size - 1} do not leave {head.taken + head.count} samples: build the "
+                "manifest again"
             )
         # Survivors before each hole.
         self._before = self._holes - head.start - np.arange(len(self._holes))
 
     def ranks(self, numbers: Ints) -> Ints:
         """The rank of the survivor of each number."""
+        numbers = numbers + self._taken
         return self._start + numbers + np.searchsorted(self._before, numbers, side="right")
 
     def numbers(self, ranks: Ints) -> tuple[Ints, Ints]:
         """Which of the ranks survive (as indexes of that array), and their numbers."""
         before = np.searchsorted(self._holes, ranks)
         hole = np.concatenate((self._holes, [-1]))[before] == ranks
-        kept = np.flatnonzero((ranks >= self._start) & ~hole)
-        return kept, ranks[kept] - self._start - before[kept]
+        numbers = ranks - self._start - before - self._taken
+        kept = np.flatnonzero((ranks >= self._start) & ~hole & (numbers >= 0))
+        return kept, numbers[kept]

@@ -18,7 +18,7 @@ from manifests.objects.ranges import read_table
 from manifests.objects.root import Descriptor, Root
 from manifests.objects.tree import Objects
 from manifests.order import PhaseOrder
-from manifests.resolve.phases import resolve
+from manifests.resolve.phases import Version, resolve
 from manifests.resolve.types import ORDER, Body, Phase
 from manifests.select.selection import SelectedLeaf, SourceProgress, select
 from manifests.select.takedowns import removed_ids, take_down
@@ -45,8 +45,11 @@ def build(
         leaves = without(store, leaves, change.remove)
         versions.append(Selected(store, objects, leaves))
     written = ChainMap(*(version.written for version in versions))
-    gone = [GoneSamples(store, objects, mixture.seed, now, written) for now in versions[1:]]
-    phases = resolve(mixture, versions[0], list(zip(versions[1:], gone, strict=True)))
+    later = [
+        Version(supplies=now, holes=GoneSamples(store, objects, mixture.seed, now, written))
+        for now in versions[1:]
+    ]
+    phases = resolve(mixture, [Version(supplies=versions[0]), *later])
     return assemble(objects, mixture, phases, versions[-1], written)
 
 

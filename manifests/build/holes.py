@@ -15,9 +15,10 @@ from manifests.objects.ranges import read_table
 from manifests.objects.root import Descriptor
 from manifests.objects.tree import Objects
 from manifests.permutation import mix, unpermute
-from manifests.resolve.types import Body
+from manifests.resolve.types import Body, Head
 from manifests.segment_order import leaf_key
 from manifests.store import Store
+from manifests.survivors import Survivors
 from manifests.windows import Ints, Windows
 
 
@@ -62,6 +63,12 @@ class GoneSamples:
         kept = self._objects.put_npy(holes)
         self._now.written[kept.digest] = kept
         return kept.digest, len(holes)
+
+    def rank(self, head: Head, number: int) -> int:
+        """The rank in its epoch of a head's sample of this number."""
+        none = np.zeros(0, dtype=np.int64)
+        holes = self._objects.get_npy(self._earlier[head.holes]) if head.holes else none
+        return int(Survivors(head, holes).ranks(np.array([number]))[0])
 
     def _gone(self, leaf: str, before: pa.Table, windows: Windows) -> Iterator[Ints]:
         """Samples of the documents that were picked before and are not now."""

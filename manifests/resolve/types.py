@@ -37,6 +37,8 @@ class Head:
     """Samples of the epoch, in its order, that are over."""
     holes: str = ""
     """Digest of the ranks (places in the epoch's order), from `start` on, that are left out."""
+    taken: int = 0
+    """Samples from `start` on, holes not counted, that are over too."""
     count: int
     """Samples that are left, holes not counted."""
 
@@ -66,7 +68,8 @@ class Segment:
     global_batch: int
     """Samples of a step; start and stop lie on steps."""
     supplies: tuple[Supply, ...]
-    """By leaf name. Quotas sum to stop - start."""
+    """By leaf name. Quotas sum to stop - start; to more where a change cut the segment short, since
+    they make the order of what came before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,11 @@ class Phase:
         """Global batches."""
         last = self.segments[-1]
         return last.first_step + (last.stop - last.start) // last.global_batch
+
+
+def source_of(leaf: str) -> str:
+    """The source that a leaf is, or is a stratum of."""
+    return leaf.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
