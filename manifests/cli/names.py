@@ -97,8 +97,9 @@ def gc(root: str, grace: str | None, yes: bool, as_json: bool) -> None:
     found = plan_gc(store, time.time(), seconds)
     done = collect(store, found) if yes else None
     if as_json:
-        listed = {"garbage": plain(found.garbage), "bytes": found.bytes, "kept": found.kept}
-        echo_json(listed | {"collected": plain(done)})
+        garbage = [{"key": one.key, "bytes": one.bytes} for one in found.garbage]
+        said = {"garbage": garbage, "bytes": found.bytes, "kept": found.kept}
+        echo_json(said | {"collected": plain(done)})
         return
     click.echo("\n".join(_gc_text(found)))
     if done is not None:

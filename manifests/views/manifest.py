@@ -36,10 +36,6 @@ class ManifestView:
     remarks: tuple[str, ...]
     parents: tuple[str, ...]
 
-    def only(self, phase: str) -> PhaseLines | None:
-        """The phase of this name, None when there is none."""
-        return next((one for one in self.phases if one.name == phase), None)
-
 
 def manifest_view(digest: str, root: Root, mixture: Mixture) -> ManifestView:
     """The manifest of this root, which was resolved from this mixture."""

@@ -14,10 +14,9 @@ class Part:
 
     got: Got
     epochs: Fraction
-    so_far: Fraction
 
     @classmethod
-    def of(cls, supplies: Sequence[Supply], so_far: Fraction) -> "Part":
+    def of(cls, supplies: Sequence[Supply]) -> "Part":
         """A leaf's supplies in a phase."""
         return cls(
             got=Got(
@@ -26,7 +25,6 @@ class Part:
                 unique_tokens=supplies[-1].body.tokens,
             ),
             epochs=epochs_of(supplies),
-            so_far=so_far,
         )
 
     @property
@@ -47,21 +45,12 @@ def together(parts: Iterable[Part]) -> Part:
             unique_tokens=unique,
         ),
         epochs=sum((one.epochs * weight for one, weight in weighed), Fraction(0)),
-        so_far=sum((one.so_far * weight for one, weight in weighed), Fraction(0)),
     )
 
 
 def supplies_of(phase: Phase) -> list[Supply]:
     """Of all its segments."""
     return [supply for segment in phase.segments for supply in segment.supplies]
-
-
-def exposed(phase: Phase, before: dict[str, Fraction]) -> dict[str, Fraction]:
-    """Epochs by leaf when the phase is over."""
-    found = dict(before)
-    for supply in supplies_of(phase):
-        found[supply.leaf] = found.get(supply.leaf, Fraction(0)) + epochs_of([supply])
-    return found
 
 
 def epochs_of(supplies: Iterable[Supply]) -> Fraction:

@@ -12,7 +12,10 @@ from manifests.objects.root import Root
 from manifests.resolve.types import Phase, Segment, Supply
 from manifests.spec.types import Mixture, OnCap, Unit
 from manifests.views.asked import Asked, asked_of
-from manifests.views.parts import Part, exposed, supplies_of, together, tokens_of
+from manifests.views.parts import Part, supplies_of, together, tokens_of
+
+Epochs = dict[tuple[str, str], Fraction]
+"""By source and stratum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +80,12 @@ class PhaseLines:
 def phase_lines(root: Root, mixture: Mixture) -> tuple[PhaseLines, ...]:
     """Every phase of a manifest that was resolved from this mixture, in their order."""
     lines: list[PhaseLines] = []
-    epochs: dict[str, dict[str, Fraction]] = {"": {}}
+    so_far: dict[str, Epochs] = {"": {}}
     shares: dict[str, dict[str, Fraction]] = {}
     for phase in root.phases:
-        epochs[phase.name] = exposed(phase, epochs[phase.after])
-        line = _phase_lines(mixture, phase, epochs[phase.name], shares)
+        line = _phase_lines(mixture, phase, so_far[phase.after], shares)
+        here = {(one.source, one.stratum): one.epochs_so_far for one in line.sources}
+        so_far[phase.name] = so_far[phase.after] | here
         shares[phase.name] = {one.source: one.share for one in line.sources if not one.stratum}
         lines.append(line)
     return tuple(lines)
@@ -90,7 +94,7 @@ def phase_lines(root: Root, mixture: Mixture) -> tuple[PhaseLines, ...]:
 def _phase_lines(
     mixture: Mixture,
     phase: Phase,
-    epochs: dict[str, Fraction],
+    before: Epochs,
     earlier: dict[str, dict[str, Fraction]],
 ) -> PhaseLines:
     supplies = supplies_of(phase)
@@ -106,7 +110,7 @@ def _phase_lines(
         tokens_asked=budget_of(mixture, phase.name),
         padding=1 - Fraction(tokens, phase.samples * phase.sequence_length),
         segments=tuple(map(_segment, phase.segments)),
-        sources=tuple(_source_lines(mixture, phase, epochs, earlier)),
+        sources=tuple(_source_lines(mixture, phase, before, earlier)),
     )
 
 
@@ -133,13 +137,13 @@ def _segment(segment: Segment) -> SegmentLine:
 def _source_lines(
     mixture: Mixture,
     phase: Phase,
-    epochs: dict[str, Fraction],
+    before: Epochs,
     earlier: dict[str, dict[str, Fraction]],
 ) -> Iterable[SourceLine]:
     leaves: dict[str, list[Supply]] = {}
     for supply in supplies_of(phase):
         leaves.setdefault(supply.leaf, []).append(supply)
-    made = {name: Part.of(supplies, epochs[name]) for name, supplies in leaves.items()}
+    made = {name: Part.of(supplies) for name, supplies in leaves.items()}
     sources: dict[str, list[str]] = {}
     for name in sorted(made):
         sources.setdefault(name.partition("/")[0], []).append(name)
@@ -151,14 +155,16 @@ def _source_lines(
     asked = {} if changed else asked_of(spec, whole.got, got, earlier)
     stretch = _shrunk(mixture, phase)
     for source, part in parts.items():
-        one = _line(part, whole, spec.unit, source)
+        one = _line(part, whole, spec.unit, before, source)
         yield _compared(one, asked.get(source), mixture, whole.tokens * stretch, phase)
         for name in sources[source]:
             if stratum := name.partition("/")[2]:
-                yield _line(made[name], whole, spec.unit, source, stratum)
+                yield _line(made[name], whole, spec.unit, before, source, stratum)
 
 
-def _line(part: Part, whole: Part, unit: Unit, source: str, stratum: str = "") -> SourceLine:
+def _line(
+    part: Part, whole: Part, unit: Unit, before: Epochs, source: str, stratum: str = ""
+) -> SourceLine:
     return SourceLine(
         source=source,
         stratum=stratum,
@@ -167,7 +173,7 @@ def _line(part: Part, whole: Part, unit: Unit, source: str, stratum: str = "") -
         share=part.got.amount(unit) / whole.got.amount(unit),
         unique_tokens=part.got.unique_tokens,
         epochs=part.epochs,
-        epochs_so_far=part.so_far,
+        epochs_so_far=part.epochs + before.get((source, stratum), 0),
     )
 
 

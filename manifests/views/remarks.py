@@ -30,13 +30,16 @@ def remarks(root: Root, mixture: Mixture, phases: Sequence[PhaseLines]) -> tuple
 
 
 def _repeated(phases: Sequence[PhaseLines]) -> Iterator[str]:
+    """Sources; and strata of sources that are not passed over that often themselves."""
     most: dict[str, tuple[Fraction, str]] = {}
     for lines in phases:
         for one in lines.sources:
-            name = f"{one.source}/{one.stratum}".rstrip("/")
+            name = f"{one.source}/{one.stratum}" if one.stratum else one.source
             most[name] = max(most.get(name, (Fraction(0), "")), (one.epochs_so_far, lines.name))
+    many = {name for name, (epochs, _) in most.items() if epochs > MANY_EPOCHS}
     for name, (epochs, phase) in most.items():
-        if epochs > MANY_EPOCHS:
+        source = name.partition("/")[0]
+        if name in many and (name == source or source not in many):
             yield (
                 f"{name} is passed over {float(epochs):.1f} times by the end of {phase}; beyond"
                 f" about {MANY_EPOCHS}, repeated tokens teach less and less"

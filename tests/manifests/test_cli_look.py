@@ -58,7 +58,7 @@ def test_the_versions_of_a_name_are_listed_the_newest_first(store: Store, here: 
     assert [(one["ref"], one["tags"]) for one in said] == [("demo@2", []), ("demo@1", ["best"])]
     log = json.loads(here.fine("show", "demo@best", "--log", *arguments))["versions"]
     assert log == said
-    assert "there is demo, other" in here.refused("list", "dema", "--root", store.url)
+    assert "there is demo" in here.refused("list", "dema", "--root", store.url)
 
 
 def test_an_empty_root_says_how_to_begin(tmp_path: Path, here: Here) -> None:
@@ -156,11 +156,11 @@ def completions(words: str, **environment: str) -> list[str]:
         check=True,
     )
     assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+    return [line.partition(",")[2] for line in done.stdout.split()]
 
 
 def test_a_shell_completes_commands_and_manifests(store: Store) -> None:
-    assert completions("manifest s") == ["step", "schema", "show"]
+    assert completions("manifest s") == ["schema", "show", "step"]
     assert completions("manifest show ") == []
     assert completions("manifest show d", SCRIPTORIUM_ROOT=store.url) == ["demo"]
     assert completions(f"manifest show --root {store.url} demo@") == [
