@@ -185,3 +185,17 @@ def test_the_script_of_a_shell_is_one(shell: str, here: Here, tmp_path: Path) ->
 def test_the_schema_is_that_of_the_reader(here: Here) -> None:
     schema = json.loads(here.fine("schema"))
     assert {"sources", "phases", "tokenizer"} <= set(schema["properties"])
+
+
+def test_a_bucket_is_as_good_a_root(bucket: str, tmp_path: Path, here: Here) -> None:
+    root = f"s3://{bucket}/some/prefix"
+    store = open_store(root)
+    commit_corpus(store)
+    file = tmp_path / "demo.toml"
+    here.fine("init", str(file), "--root", root)
+    assert here.fine("build", str(file), "--root", root).startswith("demo@1 ")
+    assert "unchanged" in here.fine("build", str(file), "--root", root)
+    here.fine("tag", "demo", "best", "--root", root)
+    assert here.fine("show", "demo@best", "--spec", "--root", root) == file.read_text()
+    assert "best" in here.fine("list", "--root", root)
+    assert json.loads(here.fine("gc", "--grace", "0s", "--json", "--root", root))["garbage"] == []
