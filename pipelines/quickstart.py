@@ -1,5 +1,7 @@
-"""The quick start as one command: start the packaged teacher, run the recipe, stop the teacher."""
+"""The quick start as one command: its own teacher, the recipe, a manifest of what was made."""
 
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,7 +11,10 @@ from infra.setup.models import teacher_model
 from infra.teacher.launch import Launch
 from infra.teacher.packaged import MAX_MODEL_LEN
 from infra.teacher.serving import Serving
-from manifests.store import open_store
+from manifests.cli.building import make_plan as plan_mixture
+from manifests.cli.building import publish_plan
+from manifests.errors import ConfigError
+from manifests.store import Store, open_store
 from pipelines import overrides
 from pipelines.commands import is_complete, make_plan, named_tokenizer, print_run, run_recipe
 from pipelines.recipes.quickstart import quickstart as recipe
@@ -28,6 +33,7 @@ def quickstart(root: str, given: tuple[str, ...], *, as_json: bool, **options: A
     store = open_store(root)
     if is_complete(store, plan):
         print_run(store, plan, root, as_json=as_json)
+        _mix(store, root, quiet=as_json)
         return
     click.echo("starting the teacher (a minute on a laptop)", err=True)
     with Serving(launch) as serving:
@@ -47,3 +53,23 @@ def quickstart(root: str, given: tuple[str, ...], *, as_json: bool, **options: A
             drop_transcripts=False,
             **options,
         )
+    _mix(store, root, quiet=as_json)
+
+
+def _mix(store: Store, root: str, *, quiet: bool) -> None:
+    """Build the mixture `quickstart` over what was made; with `quiet`, stdout stays as it is.
+
+    What the small teacher writes may be too little for it, which is no failure of the run.
+    """
+    mixture = resources.files("manifests") / "mixtures" / "quickstart.toml"
+    try:
+        with resources.as_file(mixture) as spec:
+            version = publish_plan(store, plan_mixture(store, Path(spec)), "the quick start", None)
+    except ConfigError as error:
+        click.echo(f"no manifest: {error}", err=True)
+        return
+    ref = f"{version.name}@{version.number}"
+    look = f"python -m manifests show {ref} --root {root}"
+    click.echo(
+        f"\nmanifest      {ref} sha256:{version.digest[:12]}\nlook at it    {look}", err=quiet
+    )

@@ -70,5 +70,7 @@ def test_a_real_teacher_takes_documents_through_every_family(tmp_path: Path) -> 
         verify = ("manifests", "step", "verify", step["address"], "--root", root)
         found = run(*verify, "--complete", "--inputs")
         assert found.returncode == 0, found.stdout
+    shown = run("manifests", "show", "quickstart", "--root", root, "--json")
+    assert shown.returncode == 0 or "no manifest: " in done.stderr, shown.stderr
     again = run(*quickstart, "--root", root, "--json")
     assert json.loads(again.stdout) == status
