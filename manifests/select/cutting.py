@@ -65,7 +65,7 @@ def cut(
 ) -> dict[str, pa.Table]:
     """The shard rows of each stratum that has any, by its name; `WHOLE` for a source without.
 
-    `rows` are those of the source's steps: all shards whole, sorted by key, in one chunk a column.
+    `rows` are those of the source's steps: all shards whole, a chunk a step, each sorted by key.
 
     Raises:
         ConfigError: A column is unknown, or no record is left.

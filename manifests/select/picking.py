@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.documents import Mask
 from manifests.objects.ranges import SHARD_ROWS
@@ -64,18 +65,43 @@ def part(number: int, table: pa.Table, mask: Mask) -> Part:
 
 
 def with_parts(rows: pa.Table, whole: Ints, parts: Sequence[Part]) -> pa.Table:
-    """These rows of a table as they are, and those of `parts` changed; in the table's order."""
+    """These rows of a table as they are, and those of `parts` changed; by key.
+
+    Numbers rise, and the rows of each chunk of the table are sorted by key.
+    """
+    kept = _taken(rows, whole)
     if not parts:
-        return rows if len(whole) == rows.num_rows else rows.take(pa.array(whole))
-    numbers = np.array([part.number for part in parts], dtype=np.int64)
-    changed = rows.take(pa.array(numbers))
+        return by_key(kept)
+    changed = _taken(rows, np.array([part.number for part in parts], dtype=np.int64))
     for i, field in enumerate(SHARD_ROWS):
         if field.name in parts[0].facts:
             values = pa.array([part.facts[field.name] for part in parts], field.type)
             changed = changed.set_column(i, field, values)
-    order = np.argsort(np.concatenate([whole, numbers]))
-    both = pa.concat_tables([rows.take(pa.array(whole)), changed]).combine_chunks()
-    return both.take(pa.array(order))
+    return by_key(pa.concat_tables([kept, changed]))
+
+
+def by_key(rows: pa.Table) -> pa.Table:
+    """The rows of all chunks together in order; those of each chunk are."""
+    if rows["key"].num_chunks <= 1:
+        return rows
+    order = pc.sort_indices(rows["key"])
+    # Column by column: no more than one of them is in memory twice.
+    columns = [pa.concat_arrays(column.chunks).take(order) for column in rows.columns]
+    return pa.Table.from_arrays(columns, schema=rows.schema)
+
+
+def _taken(rows: pa.Table, numbers: Ints) -> pa.Table:
+    """These rows; a chunk that is wanted whole is not copied. Numbers rise."""
+    kept, start = [], 0
+    for batch in rows.to_batches():
+        here = slice(*np.searchsorted(numbers, [start, start + batch.num_rows]))
+        wanted = numbers[here] - start
+        start += batch.num_rows
+        if len(wanted) == batch.num_rows:
+            kept.append(batch)
+        elif len(wanted):
+            kept.append(batch.take(pa.array(wanted)))
+    return pa.Table.from_batches(kept, rows.schema)
 
 
 def over_files(

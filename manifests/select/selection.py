@@ -60,7 +60,7 @@ def select(
 def _source_rows(
     store: Store, source: SourceSpec, tokenizer: str, known: dict[str, pa.Table]
 ) -> pa.Table:
-    """The rows of the source's steps together, by key; what was read stays in `known`."""
+    """The rows of the source's steps, a chunk a step; what was read stays in `known`."""
     tables = []
     for step in steps_of(store, source):
         read = f"{step} {source.partial}"
@@ -70,10 +70,7 @@ def _source_rows(
             except ConfigError as error:
                 raise ConfigError(f"source {source.name}: {error}") from error
         tables.append(known[read])
-    if len(tables) == 1:
-        return tables[0]
-    rows = pa.concat_tables(tables).combine_chunks()
-    return rows.take(pc.sort_indices(rows["key"])).combine_chunks()
+    return pa.concat_tables(tables)
 
 
 def useful_tokens(rows: pa.Table) -> int:
