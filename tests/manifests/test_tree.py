@@ -1,6 +1,7 @@
 import io
 import secrets
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def test_an_array_of_a_local_store_can_be_mapped(tmp_path: Path) -> None:
 
 
 def test_only_rows_of_int64_are_arrays(objects: Objects) -> None:
-    for wrong in (np.zeros((2, 2), dtype=np.int64), np.zeros(2, dtype=np.int32), np.zeros(2)):
+    others: tuple[Any, ...] = (np.zeros((2, 2), np.int64), np.zeros(2, np.int32), np.zeros(2))
+    for wrong in others:
         with pytest.raises(ValueError, match="only int64 arrays of one dimension"):
             objects.put_npy(wrong)
     out = io.BytesIO()
