@@ -1,0 +1,270 @@
+"""L0: every object below the root is there and whole, and all of them agree.
+
+Digests, JSON, tables, sums and cursors are checked by code of its own. The types of the root and of
+the spec are those of the reader, and the resolution is run again (`manifests.levels.resolution`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.errors import DataError
+from manifests.levels.chains import Gone, Rules, check_chains, restarts
+from manifests.levels.findings import Kind, LevelReport, Progress
+from manifests.levels.phases import Parts, check_phases
+from manifests.levels.reading import (
+    Bad,
+    Ints,
+    at_once,
+    canonical,
+    checked_bytes,
+    key_of,
+    numbers,
+    object_bytes,
+)
+from manifests.levels.resolution import check_resolution
+from manifests.levels.tables import TableFacts, check_tables
+from manifests.objects.manifest import parse_root
+from manifests.objects.ranges import read_ranges
+from manifests.objects.root import SCHEMA, Descriptor, Root
+from manifests.objects.tree import Objects
+from manifests.resolve.types import ORDER, Phase
+from manifests.spec.canonical import from_plain
+from manifests.spec.types import Mixture
+from manifests.store import Store
+
+
+@dataclass(kw_only=True)
+class Material:
+    """What L0 found whole, for the levels above."""
+
+    store: Store
+    digest: str
+    root: Root
+    mixture: Mixture | None
+    """None where the spec is broken."""
+    tables: dict[str, TableFacts]
+    arrays: dict[str, Ints]
+    removed: frozenset[str]
+    """Ids that must not be there."""
+    unresolved: bool = False
+    """Whether only the shards can tell if it was resolved rightly."""
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every table and array is there."""
+        named = {part.digest for part in self.root.objects}
+        named |= {leaf.table.digest for leaf in self.root.leaves}
+        read = {digest for digest, table in self.tables.items() if table.whole} | set(self.arrays)
+        return named <= read
+
+    def rows(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of the whole ranges of a table."""
+        return read_ranges(Objects(self.store), self.tables[table].ranges, columns)
+
+    def rules(self, gone: Gone | None = None) -> Rules:
+        """What the beginnings of leaves are judged by."""
+        # Under which spec a phase of the past began, the parents know.
+        free = self.mixture is None or bool(self.root.parents)
+        may = restarts(self.mixture) if self.mixture and not free else lambda phase, leaf: True
+        return Rules(may_restart=may, holes=lambda held: self.arrays[held].tolist(), gone=gone)
+
+    @property
+    def parts(self) -> Parts:
+        """What the phases refer to."""
+        return Parts(
+            tables=self.tables,
+            arrays=self.arrays,
+            rows=lambda table: self.rows(table, ["documents", "lengths"]),
+        )
+
+
+def check_metadata(
+    store: Store, digest: str, report: LevelReport, progress: Progress | None = None
+) -> Material | None:
+    """L0 of the manifest with this digest; None where not even its root can be read."""
+    where = key_of(digest, "json")
+    try:
+        data = checked_bytes(store, where, digest, None)
+        canonical(data)
+        root = parse_root(data, "it")
+    except Bad as bad:
+        report.found(bad.kind, where, bad.what)
+        return None
+    except DataError as error:
+        report.found(Kind.FORM, where, str(error))
+        return None
+    report.count("objects")
+    _check_listing(root, report)
+    _check_parents(store, root, report)
+    plain, arrays = _read_parts(store, root, report)
+    tables = check_tables(store, _tables(root), report, progress)
+    report.count("objects", len(_tables(root)) + report.checked["ranges"])
+    _check_leaves(root, tables, report)
+    mixture = _mixture(root, plain, report)
+    material = Material(
+        store=store,
+        digest=digest,
+        root=root,
+        mixture=mixture,
+        tables=tables,
+        arrays=arrays,
+        removed=_removed(store, root, report),
+    )
+    _check_phases(material, report)
+    return material
+
+
+def _check_phases(material: Material, report: LevelReport) -> None:
+    root, mixture, parts = material.root, material.mixture, material.parts
+    before = len(report.findings)
+    check_phases(root.phases, parts, report)
+    if not material.whole or mixture is None or len(report.findings) > before:
+        report.notes.append("not resolved again, since it is not whole")
+        return
+    check_chains(root.phases, material.rules(), report)
+    if root.order != ORDER:
+        report.notes.append(f"not resolved again: this version knows the order {ORDER} only")
+    elif not check_resolution(root, mixture, parts, report):
+        material.unresolved = True
+
+
+def _check_listing(root: Root, report: LevelReport) -> None:
+    """Does the root list what it needs, each once, and no more?"""
+    if root.schema != SCHEMA:
+        report.found(Kind.FORM, "root", f"is of the schema {root.schema}, not {SCHEMA}")
+    names = [leaf.name for leaf in root.leaves]
+    if names != sorted(set(names)):
+        report.found(Kind.FORM, "root", "its leaves are not sorted and distinct")
+    for leaf in root.leaves:
+        if leaf.name != (f"{leaf.source}/{leaf.stratum}" if leaf.stratum else leaf.source):
+            report.found(Kind.FORM, f"leaf {leaf.name}", "is not named by its source and stratum")
+    own = {leaf.table.digest for leaf in root.leaves}
+    listed = [part.digest for part in root.objects]
+    if listed != sorted(set(listed)) or own & set(listed):
+        report.found(
+            Kind.FORM, "root", "its objects are not sorted, distinct and beside the leaves'"
+        )
+    referred = {digest for phase in root.phases for digest in _referred(phase)}
+    for digest in sorted(referred - own - set(listed)):
+        report.found(
+            Kind.MISSING, f"object {digest[:16]}", "phases refer to it; the root lists none"
+        )
+    for digest in sorted(set(listed) - referred):
+        report.found(Kind.FORM, f"object {digest[:16]}", "is listed, and nothing refers to it")
+    if set(root.probes) != {phase.name for phase in root.phases}:
+        report.found(Kind.FORM, "root", "its probes are not of its phases")
+
+
+def _referred(phase: Phase) -> set[str]:
+    found = set()
+    for supply in (supply for segment in phase.segments for supply in segment.supplies):
+        found |= {supply.body.table, supply.body.windows}
+        if supply.head:
+            found |= {supply.head.body.table, supply.head.body.windows, supply.head.holes}
+    return found - {""}
+
+
+def _check_parents(store: Store, root: Root, report: LevelReport) -> None:
+    """Only that they are there, as what they are named with: each is a manifest of its own."""
+    for parent in root.parents:
+        where = key_of(parent, "json")
+        try:
+            parse_root(checked_bytes(store, where, parent, None), "it")
+        except Bad as bad:
+            report.found(bad.kind, where, bad.what)
+        except DataError as error:
+            report.found(Kind.FORM, where, str(error))
+        report.count("objects")
+
+
+def _tables(root: Root) -> list[Descriptor]:
+    listed = [leaf.table for leaf in root.leaves]
+    listed += [part for part in root.objects if part.media == "json"]
+    return list({part.digest: part for part in listed}.values())
+
+
+def _read_parts(store: Store, root: Root, report: LevelReport) -> tuple[Any, dict[str, Ints]]:
+    """The plain spec, None if it is broken; and all arrays."""
+    wanted = [root.spec, *(part for part in root.objects if part.media != "json")]
+
+    def read(part: Descriptor) -> Any:
+        try:
+            data = object_bytes(store, part)
+            if part.media == "npy":
+                return numbers(data)
+            if part is root.spec and part.media == "json":
+                return canonical(data)
+        except Bad as bad:
+            return bad
+        return Bad(Kind.FORM, f"no {part.media} has a place here")
+
+    plain, arrays = None, {}
+    for part, found in zip(wanted, at_once(read, wanted), strict=True):
+        report.count("objects")
+        if isinstance(found, Bad):
+            report.found(found.kind, key_of(part.digest, part.media), found.what)
+        elif part is root.spec:
+            plain = found
+        else:
+            arrays[part.digest] = found
+    return plain, arrays
+
+
+def _check_leaves(root: Root, tables: dict[str, TableFacts], report: LevelReport) -> None:
+    for leaf in root.leaves:
+        table = tables.get(leaf.table.digest)
+        if table is None or not table.whole:
+            continue
+        has = (len(table.sizes), int(table.documents.sum()), table.tokens)
+        told = (leaf.shards, leaf.documents, leaf.tokens)
+        if has != told:
+            what = "has {:,} shards, {:,} documents, {:,} tokens".format(*has)
+            what += "; the root says {:,}, {:,}, {:,}".format(*told)
+            report.found(Kind.COUNT, f"leaf {leaf.name}", what)
+
+
+def _mixture(root: Root, plain: Any, report: LevelReport) -> Mixture | None:
+    if plain is None:
+        return None
+    where = key_of(root.spec.digest, root.spec.media)
+    try:
+        mixture = from_plain(plain, "it")
+    except DataError as error:
+        report.found(Kind.FORM, where, str(error))
+        return None
+    told = {"name": mixture.name, "seed": mixture.seed, "tokenizer": asdict(mixture.tokenizer)}
+    has = {"name": root.name, "seed": root.seed, "tokenizer": asdict(root.tokenizer)}
+    for name in told:
+        if told[name] != has[name]:
+            what = f"its {name} is {told[name]}, the root's is {has[name]}"
+            report.found(Kind.RESOLUTION, where, what)
+    sources = {source.name for source in mixture.sources}
+    for leaf in root.leaves:
+        if leaf.source not in sources:
+            report.found(Kind.RESOLUTION, f"leaf {leaf.name}", "is of no source of the spec")
+    return mixture
+
+
+def _removed(store: Store, root: Root, report: LevelReport) -> frozenset[str]:
+    if root.removed is None:
+        return frozenset()
+    report.count("objects")
+    where = key_of(root.removed.digest, root.removed.media)
+    try:
+        data = object_bytes(store, root.removed)
+        column = pq.read_table(pa.BufferReader(data))["id"]
+    except Bad as bad:
+        report.found(bad.kind, where, bad.what)
+        return frozenset()
+    except (pa.ArrowException, OSError, KeyError) as error:
+        report.found(Kind.CORRUPT, where, f"has no ids: {str(error).splitlines()[0]}")
+        return frozenset()
+    ids = column.to_pylist()
+    if None in ids or ids != sorted(set(ids)):
+        report.found(Kind.FORM, where, "its ids are not sorted and distinct")
+    return frozenset(ids)

@@ -1,0 +1,168 @@
+"""L2, L3 and the banned records of L5: every data file is read once for all that is asked of it.
+
+The seconds of that one pass are shared out by what its threads were busy with.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+
+import numpy as np
+
+from manifests.levels.banned import Banned
+from manifests.levels.claims import Claims
+from manifests.levels.contents import Claim, Opened, mask_of, wrong_claims
+from manifests.levels.files import DataFile, data_files, drawn
+from manifests.levels.findings import Finding, Kind, Level, LevelReport, Progress, Stopwatch, listed
+from manifests.levels.metadata import Material
+from manifests.levels.reading import Bad, at_once, checked_bytes
+
+READERS = 8
+"""Files that are read at once, each whole in memory."""
+
+Times = dict[Level, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What to do with each data file."""
+
+    bytes: frozenset[DataFile] = frozenset()
+    """L2."""
+    content: frozenset[DataFile] = frozenset()
+    """L3."""
+    current: frozenset[DataFile] = frozenset()
+    """L5: no removed id may be in what the leaves' own tables pick of these."""
+    every: frozenset[DataFile] = frozenset()
+    """L5: nothing that is banned may be in what any table picks of these."""
+
+    @property
+    def files(self) -> list[DataFile]:
+        """All of them, by step and sha256."""
+        return sorted({*self.bytes, *self.content, *self.current, *self.every})
+
+
+@dataclass(slots=True)
+class _Done:
+    """One file."""
+
+    findings: list[Finding] = field(default_factory=list)
+    times: Times = field(default_factory=dict)
+    bytes: int = 0
+
+    def found(self, level: Level, where: str, bad: Bad) -> None:
+        self.findings.append(Finding(level=level, kind=bad.kind, where=where, what=bad.what))
+
+    @contextmanager
+    def timed(self, level: Level) -> Iterator[None]:
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.times[level] = self.times.get(level, 0.0) + perf_counter() - start
+
+
+def asked_of(material: Material, top: Level, sample: int | None, banned: Banned) -> Asked:
+    """What all levels up to `top` ask of the data files."""
+    if top < Level.L2:
+        return Asked()
+    files = data_files(material)
+    some = frozenset(drawn(files, material.digest, sample))
+    own = {leaf.table.digest for leaf in material.root.leaves} & set(material.tables)
+    last = top >= Level.L5
+    return Asked(
+        bytes=some,
+        content=some if top >= Level.L3 else frozenset(),
+        current=frozenset(data_files(material, own)) if last and material.removed else frozenset(),
+        every=frozenset(files) if last and banned else frozenset(),
+    )
+
+
+def read_shards(
+    material: Material,
+    asked: Asked,
+    banned: Banned,
+    reports: Mapping[Level, LevelReport],
+    progress: Progress | None = None,
+) -> None:
+    """One pass over all files that something is asked of; adds to the reports of these levels."""
+    files = asked.files
+    if not files:
+        return
+    watch = Stopwatch()
+    claims = Claims(material, files)
+    told = partial(progress, "data files read") if progress else None
+
+    def work(file: DataFile) -> _Done:
+        return _read(material, asked, banned, file, claims)
+
+    times: Times = {}
+    for done in at_once(work, files, told, READERS):
+        for finding in done.findings:
+            reports[finding.level].findings.append(finding)
+        for level, seconds in done.times.items():
+            times[level] = times.get(level, 0.0) + seconds
+        reports[Level.L2].count("bytes", done.bytes)
+    busy = sum(times.values()) or 1.0
+    for level, seconds in times.items():
+        reports[level].seconds += watch.seconds * seconds / busy
+    reports[Level.L2].count("data files", len(asked.bytes))
+    if Level.L3 in reports:
+        reports[Level.L3].count("data files", len(asked.content))
+    if Level.L5 in reports:
+        reports[Level.L5].count("data files read", len(asked.current | asked.every))
+
+
+def _read(
+    material: Material, asked: Asked, banned: Banned, file: DataFile, claims: Claims
+) -> _Done:
+    done = _Done(bytes=file.bytes)
+    level = Level.L2 if file in asked.bytes else Level.L5
+    with done.timed(level):
+        try:
+            data = checked_bytes(material.store, file.key, file.sha256, file.bytes)
+        except Bad as bad:
+            done.found(level, file.key, bad)
+            return done
+    if file not in asked.content and file not in asked.current and file not in asked.every:
+        return done
+    level = Level.L3 if file in asked.content else Level.L5
+    with done.timed(level):
+        try:
+            opened = Opened(data)
+        except Bad as bad:
+            done.found(level, file.key, bad)
+            return done
+        said = claims.of(file)
+        if file in asked.content:
+            for wrong in wrong_claims(opened, (claim for claim, _ in said)):
+                done.found(level, file.key, wrong)
+    if file not in asked.current and file not in asked.every:
+        return done
+    with done.timed(Level.L5):
+        for claim, current in said:
+            removed = material.removed if current and file in asked.current else frozenset()
+            _find_banned(done, file, opened, claim, removed, banned)
+    return done
+
+
+def _find_banned(
+    done: _Done,
+    file: DataFile,
+    opened: Opened,
+    claim: Claim,
+    removed: frozenset[str],
+    banned: Banned,
+) -> None:
+    try:
+        rows = np.flatnonzero(mask_of(claim.row, opened.rows)).tolist()
+    except Bad as bad:
+        done.found(Level.L5, file.key, bad)
+        return
+    if found := Banned(ids=removed).found_in(opened, rows):
+        what = f"{claim.leaf} holds what was removed: {listed(found)}"
+        done.found(Level.L5, file.key, Bad(Kind.BANNED, what))
+    if found := banned.found_in(opened, rows):
+        done.found(Level.L5, file.key, Bad(Kind.BANNED, f"{claim.leaf} holds {listed(found)}"))
