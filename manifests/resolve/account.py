@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from manifests.resolve.start import Start
+from manifests.resolve.state import Begun, Progress, begun
+from manifests.resolve.supplies import Holes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeafAccount:
@@ -23,3 +27,64 @@ class LeafAccount:
     skipped_tokens: int = 0
     repeated_tokens: int = 0
     lost_tokens: int = 0
+
+
+def account(leaf: str, was: Progress | None, start: Start | None, holes: Holes) -> LeafAccount:
+    """Of a leaf that was left at `was`; `start` None: it is dropped."""
+    now = begun(was) if was else None
+    if was is None or now is None:
+        return LeafAccount(leaf=leaf)
+    size = now.body.samples
+    if start is None:
+        return _account(leaf, now, skipped=size - now.trained)
+    if start.fresh:
+        return _given_up(leaf, was, now, start, holes)
+    left = start.head.count if start.head else 0
+    if start.body != was.body:
+        rank = holes.rank(was.head, 0) if was.head else now.trained
+        _, gone = holes(leaf, now.body, now.epoch, rank, was.sequence_length)
+        return _account(leaf, now, going_on=left, skipped=gone + rank - now.trained)
+    if start.head:  # as it was left, with the holes that it passes over or has passed over
+        return _account(leaf, now, going_on=left, skipped=size - now.trained - left)
+    return _account(leaf, now, going_on=size - start.cursor % size)
+
+
+def _given_up(leaf: str, was: Progress, now: Begun, start: Start, holes: Holes) -> LeafAccount:
+    """All of it comes in the fresh epoch, but for what is gone."""
+    if now.body.table == start.body.table:
+        return _account(leaf, now, going_on=now.left, repeated=now.trained)
+    rank = holes.rank(was.head, 0) if was.head else now.trained
+    _, gone = holes(leaf, now.body, now.epoch, rank, was.sequence_length)
+    _, gone_of_all = holes(leaf, now.body, now.epoch, 0, was.sequence_length)
+    passed_over = rank - now.trained
+    return _account(
+        leaf,
+        now,
+        going_on=now.body.samples - rank - gone,
+        skipped=gone + passed_over,
+        repeated=now.trained - (gone_of_all - gone - passed_over),
+    )
+
+
+def _account(
+    leaf: str, now: Begun, *, going_on: int = 0, skipped: int = 0, repeated: int = 0
+) -> LeafAccount:
+    body, consumed = now.body, now.trained
+    lost = body.samples - consumed - going_on - skipped
+
+    def tokens(samples: int) -> int:
+        return samples * body.tokens // body.samples
+
+    return LeafAccount(
+        leaf=leaf,
+        consumed=consumed,
+        going_on=going_on,
+        skipped=skipped,
+        repeated=repeated,
+        lost=lost,
+        consumed_tokens=tokens(consumed),
+        going_on_tokens=tokens(going_on),
+        skipped_tokens=tokens(skipped),
+        repeated_tokens=tokens(repeated),
+        lost_tokens=tokens(lost),
+    )
