@@ -87,7 +87,7 @@ def assemble(
         phases=tuple(phases),
         objects=tuple(written[digest] for digest in sorted(referred)),
         removed=_keep_ids(objects, mixture),
-        probes=probes(objects, phases, mixture.seed, written),
+        probes=probes(objects, phases, mixture.seed, written, selected.tables()),
         parents=parents,
     )
 
@@ -103,10 +103,14 @@ def digests_of(phase: Phase) -> set[str]:
 
 
 def probes(
-    objects: Objects, phases: Iterable[Phase], seed: int, written: Mapping[str, Descriptor]
+    objects: Objects,
+    phases: Iterable[Phase],
+    seed: int,
+    written: Mapping[str, Descriptor],
+    known: Mapping[str, pa.Table],
 ) -> dict[str, str]:
-    """The digest of each phase's probe positions."""
-    tables: dict[str, pa.Table] = {}
+    """The digest of each phase's probe positions; tables that are not `known` are read."""
+    tables = dict(known)
     windows: dict[tuple[Body, int], Windows] = {}
 
     def table_of(digest: str) -> pa.Table:
