@@ -70,6 +70,7 @@ tokens = "20K"
 global_batch = 16
 """
 """Over `commit_corpus`: three segments, strata, both layouts, one takedown on the way."""
+LAST_CHANGE = '[[changes]]\nphase = "pretrain"\nat_step = 20'
 
 
 def publish(store: Store, text: str, folder: Path) -> Manifest:
