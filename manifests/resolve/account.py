@@ -1,10 +1,12 @@
 """What a change costs: for every leaf, what goes on, what is skipped, what comes again."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 from manifests.resolve.start import Start
 from manifests.resolve.state import Begun, Progress, begun
 from manifests.resolve.supplies import Holes
+from manifests.resolve.usage import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +14,14 @@ class LeafAccount:
     """One leaf where a segment begins; all but `leaf` in samples, `_tokens` in useful tokens."""
 
     leaf: str
+    samples: int = 0
+    """Of this phase, trained on before the segment."""
+    tokens: int = 0
+    """In these."""
+    epoch: int = 0
+    """That the leaf goes on with; 0 where it is dropped."""
+    cursor: int = 0
+    """Samples of its body that are over where it goes on."""
     consumed: int = 0
     """Of the epoch that had begun."""
     going_on: int = 0
@@ -29,8 +39,28 @@ class LeafAccount:
     lost_tokens: int = 0
 
 
-def account(leaf: str, was: Progress | None, start: Start | None, holes: Holes) -> LeafAccount:
-    """Of a leaf that was left at `was`; `start` None: it is dropped."""
+def account(
+    leaf: str, had: Usage, was: Progress | None, start: Start | None, holes: Holes
+) -> LeafAccount:
+    """Of a leaf that had this in its phase and was left at `was`; `start` None: it is dropped."""
+    found = replace(_of_epoch(leaf, was, start, holes), samples=had.samples, tokens=int(had.tokens))
+    if start is None:
+        return found
+    turns = start.first_epoch + start.cursor // start.body.samples
+    epoch = start.head.epoch if start.head else turns
+    return replace(found, epoch=epoch, cursor=start.cursor)
+
+
+def summed(accounts: Sequence[LeafAccount]) -> LeafAccount:
+    """All leaves as one without a name; its epoch and cursor mean nothing."""
+    names = [one.name for one in fields(LeafAccount) if one.name not in ("leaf", "epoch", "cursor")]
+    return LeafAccount(
+        leaf="", **{name: sum(getattr(one, name) for one in accounts) for name in names}
+    )
+
+
+def _of_epoch(leaf: str, was: Progress | None, start: Start | None, holes: Holes) -> LeafAccount:
+    """What becomes of the epoch that had begun."""
     now = begun(was) if was else None
     if was is None or now is None:
         return LeafAccount(leaf=leaf)

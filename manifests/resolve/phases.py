@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from manifests.errors import ConfigError
-from manifests.resolve.account import LeafAccount, account
+from manifests.resolve.account import LeafAccount, account, summed
 from manifests.resolve.demand import demands, remaining
 from manifests.resolve.segment import Opened, Opening, open_segment
 from manifests.resolve.setting import Setting, Terms, Version
 from manifests.resolve.state import State, chain_to, state_after
 from manifests.resolve.types import Phase
-from manifests.resolve.usage import cut, left_of_plan, used
+from manifests.resolve.usage import Usage, cut, left_of_plan, used
 from manifests.spec.mixes import ancestors
 from manifests.spec.types import Change, Mixture, PhaseSpec
 
@@ -30,17 +30,22 @@ class Rebased:
     account: tuple[LeafAccount, ...]
     """By leaf name."""
 
+    @property
+    def total(self) -> LeafAccount:
+        """Of all leaves."""
+        return summed(self.account)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Changed:
-    """A phase after a change."""
+    """A phase after a change, or anew."""
 
     phase: Phase
     opened: Opened
     state: State
     """Where the change happened."""
-    dropped: frozenset[str]
-    """Leaves that were drawn from before and are not any more."""
+    had: Mapping[str, Usage]
+    """What the phase trained on before it, by leaf."""
 
 
 def resolve(mixture: Mixture, versions: Sequence[Version]) -> tuple[Phase, ...]:
@@ -53,7 +58,7 @@ def resolve(mixture: Mixture, versions: Sequence[Version]) -> tuple[Phase, ...]:
     used_version = {"": 0}
     for spec in mixture.phases:
         number = used_version[spec.after]
-        phase = _first(_setting(mixture, versions[number], done), spec)
+        phase = _first(_setting(mixture, versions[number], done), spec).phase
         terms = Terms(spec=spec)
         for later, change in _changes(mixture, spec.name):
             # Versions take away more and more, so what one phase lost comes back in none after it.
@@ -70,7 +75,8 @@ def rebase(
 
     Of the mixture's changes, those up to `step` say what holds there, and those after it are made
     after it; what the manifest had planned from `step` on is void. Phases that `name` does not
-    lead to stay as they are; those that follow it are resolved anew.
+    lead to stay as they are; those that follow it are resolved anew. At step 0 nothing of the phase
+    is over, and it is resolved anew too.
 
     Raises:
         ConfigError: As `resolve`; or no such phase, or step; or it would have other windows.
@@ -105,25 +111,26 @@ def _changes(mixture: Mixture, name: str) -> list[tuple[int, Change]]:
 
 def _whole(setting: Setting, spec: PhaseSpec) -> Phase:
     """A phase with all its changes, all over one version."""
-    phase, terms = _first(setting, spec), Terms(spec=spec)
+    phase, terms = _first(setting, spec).phase, Terms(spec=spec)
     for _, change in _changes(setting.mixture, spec.name):
         phase, terms = _follow(setting, terms, change, phase)
     return phase
 
 
-def _first(setting: Setting, spec: PhaseSpec) -> Phase:
+def _first(setting: Setting, spec: PhaseSpec) -> _Changed:
     """A phase without its changes."""
     rest = None if spec.tokens is None else Fraction(spec.tokens, spec.sequence_length)
     state = state_after(chain_to(setting.done.values(), spec.after))
     opening = Opening(rest=rest, state=state)
     opened = open_segment(setting, spec, demands(setting, spec), opening)
-    return Phase(
+    phase = Phase(
         name=spec.name,
         after=spec.after,
         sequence_length=spec.sequence_length,
         segments=(opened.segment,),
         train=dict(spec.train),
     )
+    return _Changed(phase=phase, opened=opened, state=state, had={})
 
 
 def _follow(setting: Setting, terms: Terms, change: Change, phase: Phase) -> tuple[Phase, Terms]:
@@ -143,6 +150,8 @@ def _rebased(
     setting: Setting, spec: PhaseSpec, phase: Phase, step: int
 ) -> tuple[Phase, tuple[LeafAccount, ...]]:
     """The phase that goes on from a step under the spec as it is now; and what that costs."""
+    if not step:
+        return _whole(setting, spec), _account(setting.version, _first(setting, spec))
     for what, was, now in (
         ("sequence_length", phase.sequence_length, spec.sequence_length),
         ("after", phase.after, spec.after),
@@ -166,12 +175,12 @@ def _rebased(
 
 
 def _account(version: Version, changed: _Changed) -> tuple[LeafAccount, ...]:
-    starts, state = changed.opened.starts, changed.state
+    starts, state, had = changed.opened.starts, changed.state, changed.had
     if version.holes is None:
         raise ValueError("a phase can only go on under a version that knows what is gone")
     return tuple(
-        account(leaf, state.get(leaf), starts.get(leaf), version.holes)
-        for leaf in sorted(starts.keys() | changed.dropped)
+        account(leaf, had.get(leaf, Usage()), state.get(leaf), starts.get(leaf), version.holes)
+        for leaf in sorted(starts.keys() | had.keys())
     )
 
 
@@ -208,7 +217,7 @@ def _go_on(setting: Setting, terms: Terms, phase: Phase, step: int) -> _Changed:
         phase=replace(before, segments=(*kept, opened.segment)),
         opened=opened,
         state=state,
-        dropped=frozenset(in_phase.keys() - opened.starts.keys()),
+        had=in_phase,
     )
 
 
