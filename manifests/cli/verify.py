@@ -55,7 +55,7 @@ def verify(
     L5 lineage   shards are as committed and lead to sources; nothing removed or banned occurs
 
     A finding is one line. Exit status 0: no finding, 1: some, 2: no such manifest.
-    """
+    """  # noqa: D301 -- a real \b, for click
     from manifests.cli.text import progress
     from manifests.errors import ConfigError
     from manifests.levels.banned import Banned, read_banned
