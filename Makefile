@@ -7,7 +7,7 @@ ROOT ?= runs-local/quickstart
 .PHONY: help setup setup-teacher sandbox quickstart test check fmt bench bench-manifests
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 setup:  ## Build the environment from requirements/main.lock (cached) and link it as .venv
 	@$(PYTHON) -m infra.setup main >/dev/null
