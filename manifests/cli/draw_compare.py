@@ -136,7 +136,8 @@ def _phase(phase: PhaseChange) -> Iterator[str]:
         )
         for one in phase.amounts
     ]
-    if rows:
+    # A shard more is a millionth of an epoch: not worth a line that says nothing.
+    if rows := [row for row in rows if any(" -> " in cell for cell in row)]:
         yield from _indented(("source", "samples", "share", "epochs"), rows, (0,))
 
 

@@ -23,7 +23,7 @@ Walked = Callable[[int, int], None]
 _MOST = 1 << 20
 """Samples of a leaf that may differ; if more may, walking finds one soon."""
 _BLOCK = 1 << 16
-_GROWTH = 8
+_GROWTH = 4
 
 
 def first_difference(
@@ -117,11 +117,12 @@ class _Pair:
         kinds, which = np.unique(kinds, axis=1, return_inverse=True)
         for number, (supply, in_head, other, other_in_head) in enumerate(kinds.T.tolist()):
             here = np.flatnonzero(which.ravel() == number)
-            drawn = ((supply, in_head), (other, other_in_head))
-            one, two = (
-                self._shelf(side, self._body(side, at, *choice))
-                for side, choice in enumerate(drawn)
-            )
+            body = self._body(0, at, supply, in_head)
+            replaced = self._body(1, at, other, other_in_head)
+            if body == replaced:
+                same[here], unsure[here] = old.sample[here] == new.sample[here], False
+                continue
+            one, two = self._shelf(0, body), self._shelf(1, replaced)
             same[here], unsure[here] = compare(
                 one, old.sample[here], two, new.sample[here], self._length
             )
