@@ -16,6 +16,7 @@ from manifests.resolve.setting import Setting, Terms, Version
 from manifests.resolve.state import State, chain_to, state_after
 from manifests.resolve.types import Phase
 from manifests.resolve.usage import Usage, cut, left_of_plan, used
+from manifests.resolve.versions import Versions
 from manifests.spec.mixes import ancestors
 from manifests.spec.types import Change, Mixture, PhaseSpec
 
@@ -55,28 +56,28 @@ def resolve(mixture: Mixture, versions: Sequence[Version]) -> tuple[Phase, ...]:
         ConfigError: Budgets, shares and caps do not fit what there is; says which, and the remedy.
     """
     done: dict[str, Phase] = {}
-    used_version = {"": 0}
+    held = Versions(dict(enumerate(versions)))
     for spec in mixture.phases:
-        number = used_version[spec.after]
-        phase = _first(_setting(mixture, versions[number], done), spec).phase
-        terms = Terms(spec=spec)
-        for later, change in _changes(mixture, spec.name):
-            # Versions take away more and more, so what one phase lost comes back in none after it.
-            number = max(number, later)
-            phase, terms = _follow(_setting(mixture, versions[number], done), terms, change, phase)
-        done[spec.name], used_version[spec.name] = phase, number
+        setting = _setting(mixture, held.begin(spec.name, spec.after), done)
+        done[spec.name] = _whole(setting, spec, held)
     return tuple(done.values())
 
 
 def rebase(
-    phases: Sequence[Phase], mixture: Mixture, name: str, step: int, version: Version
+    phases: Sequence[Phase],
+    mixture: Mixture,
+    name: str,
+    step: int,
+    version: Version,
+    later: Mapping[int, Version] | None = None,
 ) -> Rebased:
     """The phases, where `name` goes on from `step` as the (edited) mixture has it now.
 
     Of the mixture's changes, those up to `step` say what holds there, and those after it are made
     after it; what the manifest had planned from `step` on is void. Phases that `name` does not
     lead to stay as they are; those that follow it are resolved anew. At step 0 nothing of the phase
-    is over, and it is resolved anew too.
+    is over, and it is resolved anew too. `version` is what there is at the step, `later` what is
+    left from a change on, by its number from 1.
 
     Raises:
         ConfigError: As `resolve`; or no such phase, or step; or it would have other windows.
@@ -89,12 +90,15 @@ def rebase(
         )
     done: dict[str, Phase] = {}
     found: tuple[LeafAccount, ...] = ()
+    held = Versions({0: version, **(later or {})})
     for spec in mixture.phases:
-        setting = _setting(mixture, version, done)
+        follows = spec.name not in before or name in ancestors(mixture, spec)
+        begin = held.begin(spec.name, spec.after if follows else None)
+        setting = _setting(mixture, begin, done)
         if spec.name == name:
-            done[name], found = _rebased(setting, spec, before[name], step)
-        elif spec.name not in before or name in ancestors(mixture, spec):
-            done[spec.name] = _whole(setting, spec)
+            done[name], found = _rebased(setting, spec, before[name], step, held)
+        elif follows:
+            done[spec.name] = _whole(setting, spec, held)
         else:
             done[spec.name] = before[spec.name]
     return Rebased(phases=tuple(done.values()), account=found)
@@ -109,11 +113,12 @@ def _changes(mixture: Mixture, name: str) -> list[tuple[int, Change]]:
     return [(n, change) for n, change in enumerate(mixture.changes, 1) if change.phase == name]
 
 
-def _whole(setting: Setting, spec: PhaseSpec) -> Phase:
-    """A phase with all its changes, all over one version."""
+def _whole(setting: Setting, spec: PhaseSpec, held: Versions) -> Phase:
+    """A phase with all its changes."""
     phase, terms = _first(setting, spec).phase, Terms(spec=spec)
-    for _, change in _changes(setting.mixture, spec.name):
-        phase, terms = _follow(setting, terms, change, phase)
+    for number, change in _changes(setting.mixture, spec.name):
+        then = replace(setting, version=held.change(spec.name, number))
+        phase, terms = _follow(then, terms, change, phase)
     return phase
 
 
@@ -147,11 +152,11 @@ def _follow(setting: Setting, terms: Terms, change: Change, phase: Phase) -> tup
 
 
 def _rebased(
-    setting: Setting, spec: PhaseSpec, phase: Phase, step: int
+    setting: Setting, spec: PhaseSpec, phase: Phase, step: int, held: Versions
 ) -> tuple[Phase, tuple[LeafAccount, ...]]:
     """The phase that goes on from a step under the spec as it is now; and what that costs."""
     if not step:
-        return _whole(setting, spec), _account(setting.version, _first(setting, spec))
+        return _whole(setting, spec, held), _account(setting.version, _first(setting, spec))
     for what, was, now in (
         ("sequence_length", phase.sequence_length, spec.sequence_length),
         ("after", phase.after, spec.after),
@@ -162,15 +167,16 @@ def _rebased(
                 " a new phase after it"
             )
     terms = Terms(spec=spec)
-    changes = [change for _, change in _changes(setting.mixture, spec.name)]
-    for change in changes:
+    changes = _changes(setting.mixture, spec.name)
+    for _, change in changes:
         if (at := _step_of(phase, change)) <= step:
             terms = terms.after(change, at, phase)
     changed = _go_on(setting, terms, replace(phase, train=dict(spec.train)), step)
     after = changed.phase
-    for change in changes:
+    for number, change in changes:
         if _step_of(phase, change) > step:
-            after, terms = _follow(setting, terms, change, after)
+            then = replace(setting, version=held.change(spec.name, number))
+            after, terms = _follow(then, terms, change, after)
     return after, _account(setting.version, changed)
 
 
