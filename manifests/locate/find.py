@@ -6,6 +6,7 @@ other files are left alone as soon as all records were found in it.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,16 @@ class Hit:
     """Among the picked documents of the shard."""
     row: int
     """Of the file."""
+    tokens: int
+    """Of its text."""
+
+
+class _Seen(NamedTuple):
+    """A wanted record in a file."""
+
+    id: str
+    row: int
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +90,14 @@ class _Files:
             table, row = self._tables[self._table[member]], int(self._row[member])
             yield table, row, self._contents.row(table, row)
 
-    def scan(self, file: int, wanted: pa.Array) -> list[tuple[str, int]]:
-        """The wanted ids in a file, with their rows."""
+    def scan(self, file: int, wanted: pa.Array) -> list[_Seen]:
+        """The wanted records in a file."""
         _, _, shard = next(self.rows(file))
-        ids = read_columns(self._contents.manifest.store, shard, ("id",))["id"]
-        rows = np.flatnonzero(pc.is_in(ids, wanted).to_numpy())
-        return [(ids[row].as_py(), row) for row in rows.tolist()]
+        table = read_columns(self._contents.manifest.store, shard, ("id", "tokens"))
+        rows = np.flatnonzero(pc.is_in(table["id"], wanted).to_numpy())
+        found = table.take(pa.array(rows))
+        columns = (found["id"].to_pylist(), rows.tolist(), found["tokens"].to_pylist())
+        return [_Seen(*one) for one in zip(*columns, strict=True)]
 
 
 def find_records(
@@ -107,7 +120,7 @@ def find_records(
         hits += picked
         there = {hit.id for hit in picked}
         _, _, row = next(files.rows(file))
-        left_out |= {name: f"{row.step}/{row.sha256}" for name, _ in found if name not in there}
+        left_out |= {name: f"{row.step}/{row.sha256}" for name, *_ in found if name not in there}
     for hit in hits:
         left_out.pop(hit.id, None)
     hits.sort(key=lambda hit: (hit.table, hit.shard, hit.row))
@@ -130,12 +143,12 @@ def tables_of(contents: Contents) -> dict[str, set[str]]:
 
 def _scanned(
     files: _Files, wanted: Sequence[str], progress: Progress | None
-) -> Iterator[tuple[int, list[tuple[str, int]]]]:
+) -> Iterator[tuple[int, list[_Seen]]]:
     """Files that hold a wanted record, with the ids and rows."""
     values = pa.array(wanted, pa.string())
     missing = {step: set(wanted) for step in set(files.steps)}
 
-    def scan(file: int) -> list[tuple[str, int]]:
+    def scan(file: int) -> list[_Seen]:
         return files.scan(file, values)
 
     for start in range(0, len(files), _LOT):
@@ -143,20 +156,26 @@ def _scanned(
         lot = [file for file in range(start, stop) if missing[files.steps[file]]]
         for file, found in zip(lot, over_files(scan, lot), strict=True):
             if found:
-                missing[files.steps[file]] -= {name for name, _ in found}
+                missing[files.steps[file]] -= {one.id for one in found}
                 yield file, found
         if progress:
             progress(stop, len(files))
 
 
-def _hits(files: _Files, file: int, found: Sequence[tuple[str, int]]) -> Iterator[Hit]:
+def _hits(files: _Files, file: int, found: Sequence[_Seen]) -> Iterator[Hit]:
     for table, number, shard in files.rows(file):
         mask = shard.mask
         before: Ints = np.cumsum(mask) - mask
-        for name, row in found:
-            if mask[row]:
-                document = int(before[row])
-                yield Hit(id=name, table=table, shard=number, document=document, row=row)
+        for one in found:
+            if mask[one.row]:
+                yield Hit(
+                    id=one.id,
+                    table=table,
+                    shard=number,
+                    document=int(before[one.row]),
+                    row=one.row,
+                    tokens=one.tokens,
+                )
 
 
 def _codes(column: pa.ChunkedArray) -> Ints:

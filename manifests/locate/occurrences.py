@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from manifests.documents import Documents
 from manifests.locate.contents import Contents, body_of
 from manifests.locate.find import Hit
 from manifests.order import PhaseOrder, rank_of
 from manifests.resolve.types import Body, Phase
+from manifests.select.picking import over_files
 from manifests.windows import Ints
 
 Bools = npt.NDArray[np.bool_]
@@ -95,17 +95,24 @@ def _samples(
     contents: Contents, body: Body, sequence_length: int, hits: Sequence[Hit]
 ) -> tuple[Ints, Ints]:
     """The samples of a body that hold a hit, each with the number of the hit."""
-
-    def documents(shard: int) -> Documents:
-        return contents.documents(body.table, shard)
-
-    here = [number for number, hit in enumerate(hits) if hit.table == body.table]
-    if not here:
+    by_shard: dict[int, list[int]] = {}
+    for number, hit in enumerate(hits):
+        if hit.table == body.table:
+            by_shard.setdefault(hit.shard, []).append(number)
+    if not by_shard:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    windows = contents.windows(body, sequence_length)
-    samples = [
-        windows.samples_of(hits[number].shard, hits[number].document, documents) for number in here
-    ]
+    windows, shards = contents.windows(body, sequence_length), list(by_shard)
+
+    def read(at: int) -> list[Ints]:
+        shard = shards[at]
+        documents = contents.documents(body.table, shard)
+        return [
+            windows.samples_of(shard, hits[number].document, lambda _: documents)
+            for number in by_shard[shard]
+        ]
+
+    samples = [found for some in over_files(read, range(len(shards))) for found in some]
+    here = [number for shard in shards for number in by_shard[shard]]
     owner = np.repeat(np.array(here, dtype=np.int64), [len(some) for some in samples])
     return owner, np.concatenate(samples)
 

@@ -203,7 +203,6 @@ def _holdings(contents: Contents, hits: Iterable[Hit]) -> dict[str, list[Holding
     found: dict[str, dict[tuple[str, str, int], Holding]] = {}
     for hit in hits:
         row = contents.row(hit.table, hit.shard)
-        tokens = int(contents.documents(hit.table, hit.shard).tokens[hit.document])
         slice_index = contents.table(hit.table)["slice_index"][hit.shard].as_py()
         for leaf in sorted(leaves[hit.table]):
             mine = found.setdefault(hit.id, {})
@@ -215,7 +214,7 @@ def _holdings(contents: Contents, hits: Iterable[Hit]) -> dict[str, list[Holding
                 slice_index=slice_index,
                 sha256=row.sha256,
                 row=hit.row,
-                tokens=tokens,
+                tokens=hit.tokens,
                 now=now.get(leaf) == hit.table or (before is not None and before.now),
             )
     return {name: [mine[key] for key in sorted(mine)] for name, mine in found.items()}
