@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,24 @@ SAMPLES = 416_667 * BATCH
 LOOKUPS = 1 << 20
 
 
-def mixtures(folder: Path, shards: int, runs: int, environment: Mapping[str, str]) -> Costs:
-    """Every operation on a root of so many shards; then what was written."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a root's manifests, and the list beside them, are on disk."""
+
+    objects: int
+    """Of the first manifest."""
+    new: tuple[str, ...]
+    """Endings of those that one changed shard added, sorted."""
+    bytes: int
+    """Of all."""
+    listed: int
+    """Bytes of the list."""
+
+
+def mixtures(
+    folder: Path, shards: int, runs: int, environment: Mapping[str, str]
+) -> tuple[Costs, Written]:
+    """Every operation on a root of so many shards."""
     root = folder / f"shards-{shards}"
     python = [sys.executable, "-m"]
     corpus = [*python, "benchmarks.manifest_corpus", str(root)]
@@ -56,7 +73,7 @@ def mixtures(folder: Path, shards: int, runs: int, environment: Mapping[str, str
     def add(name: str, cost: Cost) -> None:
         found.setdefault(name, []).append(cost)
 
-    objects: list[set[str]] = []
+    objects: list[dict[str, int]] = []
     for _ in range(runs):
         _write(before)
         shutil.rmtree(root / "manifests", ignore_errors=True)
@@ -75,9 +92,15 @@ def mixtures(folder: Path, shards: int, runs: int, environment: Mapping[str, str
         objects.append(_objects(root))
         listed("build, one changed", "build", str(root), lists[1])
         listed("diff, one changed", "diff", *lists)
-    _show_mixtures(root, shards, found, objects, Path(lists[0]))
     shutil.rmtree(root)
-    return found
+    first, second = objects
+    written = Written(
+        objects=len(first),
+        new=tuple(sorted(name.rpartition(".")[2] for name in second.keys() - first.keys())),
+        bytes=sum(second.values()),
+        listed=os.path.getsize(lists[0]),
+    )
+    return found, written
 
 
 def _write(files: list[tuple[Path, bytes]]) -> None:
@@ -85,13 +108,13 @@ def _write(files: list[tuple[Path, bytes]]) -> None:
         path.write_bytes(data)
 
 
-def _objects(root: Path) -> set[str]:
-    return {path.name for path in (root / "manifests/objects").rglob("*") if path.is_file()}
+def _objects(root: Path) -> dict[str, int]:
+    """Their sizes, by name."""
+    paths = (root / "manifests/objects").rglob("*.*")
+    return {path.name: path.stat().st_size for path in paths}
 
 
-def _show_mixtures(
-    root: Path, shards: int, found: Costs, objects: list[set[str]], listed: Path
-) -> None:
+def show_mixtures(shards: int, found: Costs, written: Written) -> None:
     print(f"\n{shards:,} shards, median of {len(found['build'])}")
     table(
         ["operation", "seconds", "CPU s", "peak MB"],
@@ -105,13 +128,10 @@ def _show_mixtures(
             for name, costs in found.items()
         ],
     )
-    first, second = objects
-    size = sum(p.stat().st_size for p in (root / "manifests/objects").rglob("*") if p.is_file())
-    kinds = sorted(name.rpartition(".")[2] for name in second - first)
     print(
-        f"objects of the first build: {len(first)}; new for one changed shard: {len(kinds)}"
-        f" ({', '.join(kinds)}); all together {size / 1e6:.1f} MB, the JSON list"
-        f" {listed.stat().st_size / 1e6:.1f} MB"
+        f"objects of the first build: {written.objects}; new for one changed shard:"
+        f" {len(written.new)} ({', '.join(written.new)}); all together"
+        f" {written.bytes / 1e6:.1f} MB, the JSON list {written.listed / 1e6:.1f} MB"
     )
 
 
@@ -290,9 +310,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-manifests-", dir=given.folder) as name:
         folder = Path(name)
         environment = _environment(folder)
-        measured([sys.executable, "-m", "manifests", "--help"], environment=environment)
+        mixtures(folder, 1000, 1, environment)  # not shown: it makes the byte code
         for shards in given.shards:
-            found[shards] = mixtures(folder, shards, given.runs, environment)
+            found[shards], written = mixtures(folder, shards, given.runs, environment)
+            show_mixtures(shards, found[shards], written)
         show_listing(found)
         if dvc := given.dvc or shutil.which("dvc"):
             said = subprocess.run([dvc, "--version"], capture_output=True, text=True, check=True)
