@@ -1,9 +1,11 @@
 """The replicas of one teacher: who gets the next slot, and when nobody does.
 
-A call goes to the replica that its affinity prefers, where its prefix is cached; if that is full,
-to the least loaded with room; if all are full, it queues at its own, and a replica whose queue is
-empty takes from the longest. While no replica is usable, or retries are over budget, the group is
-paused: calls wait and nothing fails.
+A call goes to the replica that its affinity prefers, where its prefix is cached. If that is full,
+or over `spill_factor` times the mean load, it goes to the next that its affinity prefers: always
+the same, so the prefix is computed twice and not everywhere (consistent hashing with bounded loads,
+Mirrokni, Thorup and Zadimoghaddam, 2018). If all are full it queues at its own, and a replica whose
+queue is empty takes a record, all its waiting calls, from the longest. While no replica is usable,
+or retries are over budget, the group is paused: calls wait and nothing fails.
 """
 
 import asyncio
@@ -14,8 +16,10 @@ from collections import deque
 from collections.abc import Sequence
 
 from infra.teacher.breaker import RetryBudget, State
+from infra.teacher.lease import Lease
+from infra.teacher.line import Line, Waiter
 from infra.teacher.policy import PoolPolicy
-from infra.teacher.replica import Replica, Waiter, stable_hash
+from infra.teacher.replica import Replica, stable_hash
 from manifests.errors import ScriptoriumError, TeacherUnavailable
 
 _log = logging.getLogger(__name__)
@@ -42,15 +46,18 @@ class Group:
     @property
     def waiting(self) -> int:
         """Calls that wait for a slot."""
-        return len(self._parked) + sum(len(r.queue) for r in self.replicas)
+        return len(self._parked) + sum(len(r.line) for r in self.replicas)
 
-    async def acquire(self, affinity: str, avoid: Replica | None, again: bool) -> Replica:
+    async def acquire(
+        self, affinity: str, role: str, avoid: Replica | None
+    ) -> tuple[Replica, Lease]:
         """A slot; give it back with `release`.
 
         Args:
             affinity: Calls of equal affinity go to the same replica when it has room.
-            avoid: The replica that failed this call, not used if there is another.
-            again: Whether this call had a slot before: it then goes to the front.
+            role: Roles take turns where calls wait.
+            avoid: The replica that failed this call, not used if there is another; a call that
+                failed before goes to the front.
 
         Raises:
             TeacherUnavailable: Given up, or stopped.
@@ -61,37 +68,52 @@ class Group:
         mark = stable_hash(affinity)
         home = self._home(mark, avoid)
         if home is not None and not self.over_budget:
-            replica = self._with_room(home, avoid)
+            replica = self._with_room(home, mark, avoid)
             if replica is not None:
-                return replica.take()
+                return replica, replica.take(mark, role)
             home.limiter.bound = True
-        loop = asyncio.get_running_loop()
-        order = next(self._orders)
-        waiter = Waiter(-order if again else order, mark, avoid, loop.create_future())
-        queue = self._parked if home is None else home.queue
-        if again:
-            queue.appendleft(waiter)
-        else:
-            queue.append(waiter)
+        waiter = self._stand_in_line(home, mark, role, avoid)
         try:
             return await waiter.slot
         except asyncio.CancelledError:
             self._leave(waiter)
             raise
 
-    def release(self, replica: Replica) -> None:
+    def _stand_in_line(
+        self, home: Replica | None, mark: int, role: str, avoid: Replica | None
+    ) -> Waiter:
+        again, order = avoid is not None, next(self._orders)
+        waiter = Waiter(
+            order=-order if again else order,
+            role=role,
+            affinity=mark,
+            avoid=avoid,
+            slot=asyncio.get_running_loop().create_future(),
+        )
+        if home is not None:
+            home.line.add(waiter, front=again)
+        elif again:
+            self._parked.appendleft(waiter)
+        else:
+            self._parked.append(waiter)
+        return waiter
+
+    def release(self, replica: Replica, lease: Lease) -> None:
         """Give a slot back; the next call in line gets it."""
-        replica.in_flight -= 1
+        replica.leases.take_back(lease)
         self.dispatch(replica)
 
     def dispatch(self, replica: Replica, steal: bool = True) -> None:
         """Give this replica's free slots to calls that wait for it, then to those of others."""
         now = asyncio.get_running_loop().time()
         while not self.over_budget and replica.has_room(now):
-            waiter = self._own(replica) or (self._stolen(replica) if steal else None)
+            waiter = replica.line.pop()
+            if waiter is None and steal:
+                self._steal(replica)
+                waiter = replica.line.pop()
             if waiter is None:
                 return
-            waiter.slot.set_result(replica.take())
+            waiter.slot.set_result((replica, replica.take(waiter.affinity, waiter.role)))
 
     def hold(self, replica: Replica, seconds: float) -> None:
         """Start no call at this replica for a while (Retry-After)."""
@@ -160,16 +182,19 @@ class Group:
     def _line_up(self) -> None:
         for waiter in sorted(self._take_all(), key=lambda w: w.order):
             home = self._home(waiter.affinity, waiter.avoid)
-            (self._parked if home is None else home.queue).append(waiter)
+            if home is None:
+                self._parked.append(waiter)
+            else:
+                home.line.add(waiter)
         for steal in (False, True):
             for replica in self.usable:
                 self.dispatch(replica, steal)
 
     def _take_all(self) -> list[Waiter]:
-        queues = [self._parked, *(r.queue for r in self.replicas)]
-        waiters = [w for queue in queues for w in queue if not w.slot.done()]
-        for queue in queues:
-            queue.clear()
+        lines: list[deque[Waiter] | Line] = [self._parked, *(r.line for r in self.replicas)]
+        waiters = [w for line in lines for w in line if not w.slot.done()]
+        for line in lines:
+            line.clear()
         return waiters
 
     def _home(self, affinity: int, avoid: Replica | None) -> Replica | None:
@@ -177,39 +202,42 @@ class Group:
         others = [r for r in usable if r is not avoid] or usable
         return max(others, key=lambda r: r.weight(affinity), default=None)
 
-    def _with_room(self, home: Replica, avoid: Replica | None) -> Replica | None:
+    def _with_room(self, home: Replica, affinity: int, avoid: Replica | None) -> Replica | None:
         now = asyncio.get_running_loop().time()
-        if home.has_room(now):
+        if home.has_room(now) and not self._overloaded(home):
             return home
         room = [r for r in self.replicas if r is not avoid and r.has_room(now)]
-        return min(room, key=lambda r: r.load, default=None)
+        calm = [r for r in room if not self._overloaded(r)]
+        if not room and home.has_room(now):
+            return home
+        return max(calm or room, key=lambda r: r.weight(affinity), default=None)
 
-    def _own(self, replica: Replica) -> Waiter | None:
-        while replica.queue:
-            waiter = replica.queue.popleft()
-            if not waiter.slot.done():
-                return waiter
-        return None
+    def _overloaded(self, replica: Replica) -> bool:
+        """Whether one more call would put it over its share, in parts of what each may hold.
 
-    def _stolen(self, replica: Replica) -> Waiter | None:
-        """The oldest of the longest queue that did not fail here before."""
-        queue = max(self.replicas, key=lambda r: len(r.queue)).queue
-        fit = (w for w in queue if w.avoid is not replica and not w.slot.done())
-        waiter = next(fit, None)
-        if waiter is not None:
-            queue.remove(waiter)
-        return waiter
+        Below `spill_from` of its limit nobody is: an engine with room gains nothing from a spill,
+        and the prefix would be computed twice.
+        """
+        if replica.load < self.policy.spill_from:
+            return False
+        usable = self.usable
+        mean = (sum(r.in_flight for r in usable) + 1) / sum(r.limiter.limit for r in usable)
+        return replica.in_flight + 1 > self.policy.spill_factor * mean * replica.limiter.limit
+
+    def _steal(self, thief: Replica) -> None:
+        """Take a record from the longest line, without those calls of it that failed here."""
+        for waiter in max((r.line for r in self.replicas), key=len).pop_record(thief):
+            thief.line.add(waiter)
 
     def _leave(self, waiter: Waiter) -> None:
         """A waiting call was cancelled, perhaps just as it got its slot."""
         slot = waiter.slot
         if slot.done() and not slot.cancelled() and slot.exception() is None:
-            self.release(slot.result())
-            return
-        for queue in (self._parked, *(r.queue for r in self.replicas)):
-            if waiter in queue:
-                queue.remove(waiter)
-                return
+            self.release(*slot.result())
+        elif waiter in self._parked:
+            self._parked.remove(waiter)
+        else:
+            any(replica.line.remove(waiter) for replica in self.replicas)
 
 
 def _again(error: ScriptoriumError) -> ScriptoriumError:

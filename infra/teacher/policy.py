@@ -23,6 +23,11 @@ class PoolPolicy:
     """Timeouts, retries and breaking, in seconds where not said otherwise."""
 
     limit: LimitPolicy = LimitPolicy()
+    spill_factor: float = 1.25
+    """A call leaves the replica that has its prefix when that is over so many times the mean load
+    (in flight as a part of the limit) of all replicas. [I]"""
+    spill_from: float = 0.5
+    """But not before that replica is this full. [I]"""
     connect_seconds: float = 10.0
     deadline_floor_seconds: float = 600.0
     deadline_factor: float = 3.0

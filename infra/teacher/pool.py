@@ -8,6 +8,7 @@ one prober an endpoint that is not well. An outage pauses calls; it fails none.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ class TeacherPool:
         tries = _Tries()
         while True:
             self._check_open()
-            replica = await group.acquire(affinity, tries.avoid, tries.avoid is not None)
+            replica, lease = await group.acquire(affinity, prompt.role, tries.avoid)
             try:
                 self._check_open()
                 return await self._attempt(replica, prompt)
@@ -137,7 +138,7 @@ class TeacherPool:
                 failed = fault
                 self._note(group, replica, fault)
             finally:
-                group.release(replica)
+                group.release(replica, lease)
             await self._before_retry(group, replica, failed, tries)
 
     async def _attempt(self, replica: Replica, prompt: Prompt) -> Completion:
@@ -223,10 +224,10 @@ class TeacherPool:
 
     def snapshot(self) -> PoolSnapshot:
         """What the pool is doing now."""
-        groups = self._groups.values()
+        groups, now = self._groups.values(), time.monotonic()
         paused = [g.paused_since for g in groups if g.paused_since is not None]
         return PoolSnapshot(
-            endpoints=tuple(endpoint_snapshot(r) for g in groups for r in g.replicas),
+            endpoints=tuple(endpoint_snapshot(r, now) for g in groups for r in g.replicas),
             paused_since=min(paused, default=None),
             queue=sum(g.waiting for g in groups),
             requests=self._requests,

@@ -1,13 +1,16 @@
 """One endpoint as the pool sees it: its limit, its health, what is in flight and what was."""
 
 import asyncio
+import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from infra.teacher.breaker import Breaker, State
 from infra.teacher.gauges import Gauges
+from infra.teacher.lease import Lease, Leases
 from infra.teacher.limiter import Limiter
+from infra.teacher.line import Line
 from infra.teacher.models import Endpoint
 from infra.teacher.policy import PoolPolicy
 from manifests.completions import Usage
@@ -26,16 +29,6 @@ def stable_hash(text: str) -> int:
 
 
 @dataclass(eq=False, slots=True)
-class Waiter:
-    """A call that waits for a slot."""
-
-    order: int
-    affinity: int
-    avoid: "Replica | None"
-    slot: "asyncio.Future[Replica]"
-
-
-@dataclass(eq=False, slots=True)
 class Replica:
     """The state of one endpoint; only the event loop's thread touches it."""
 
@@ -43,9 +36,9 @@ class Replica:
     policy: PoolPolicy
     limiter: Limiter = field(init=False)
     breaker: Breaker = field(init=False)
-    queue: deque[Waiter] = field(default_factory=deque, init=False)
+    line: Line = field(default_factory=Line, init=False)
     """Calls that would rather go here than elsewhere."""
-    in_flight: int = field(default=0, init=False)
+    leases: Leases = field(default_factory=Leases, init=False)
     held_until: float = field(default=0.0, init=False)
     """No new call before this time (Retry-After), on the loop's clock."""
     rate_limits: int = field(default=0, init=False)
@@ -77,6 +70,11 @@ class Replica:
         return self.breaker.state is State.OK
 
     @property
+    def in_flight(self) -> int:
+        """Calls that hold a slot here."""
+        return len(self.leases)
+
+    @property
     def load(self) -> float:
         """In flight as a part of the limit."""
         return self.in_flight / self.limiter.limit
@@ -91,12 +89,12 @@ class Replica:
         """Whether one more call may start here now."""
         return self.usable and self.in_flight < self.limiter.limit and now >= self.held_until
 
-    def take(self) -> "Replica":
-        """Occupy a slot; who takes it releases it."""
-        self.in_flight += 1
+    def take(self, affinity: int, role: str) -> Lease:
+        """Occupy a slot; who takes it gives the lease back."""
+        lease = self.leases.grant(affinity, role, time.monotonic())
         if self.in_flight >= self.limiter.limit:
             self.limiter.bound = True
-        return self
+        return lease
 
     def answered(self, usage: Usage, seconds: float) -> None:
         """Count a completion."""

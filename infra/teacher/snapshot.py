@@ -17,6 +17,11 @@ class EndpointSnapshot:
     detail: str
     """Why it is not ok."""
     in_flight: int
+    """Calls that hold a lease on a slot now: granted less returned."""
+    leases_granted: int
+    leases_returned: int
+    oldest_lease_seconds: float | None
+    """Age of the lease held longest; None when none is held."""
     limit: int
     waiting: int
     """Calls that wait in the pool for this endpoint."""
@@ -45,17 +50,20 @@ class PoolSnapshot:
     canaries: int
 
 
-def endpoint_snapshot(replica: Replica) -> EndpointSnapshot:
-    """The replica as it is now."""
-    gauges = replica.gauges
+def endpoint_snapshot(replica: Replica, now: float) -> EndpointSnapshot:
+    """The replica as it is now, `now` on the monotonic clock."""
+    gauges, since = replica.gauges, replica.leases.oldest()
     return EndpointSnapshot(
         url=replica.endpoint.url,
         teacher=replica.endpoint.teacher.name,
         state=replica.breaker.state.value,
         detail=replica.breaker.detail,
         in_flight=replica.in_flight,
+        leases_granted=replica.leases.granted,
+        leases_returned=replica.leases.returned,
+        oldest_lease_seconds=None if since is None else now - since,
         limit=replica.limiter.limit,
-        waiting=len(replica.queue),
+        waiting=len(replica.line),
         engine_running=None if gauges is None else gauges.running,
         engine_waiting=None if gauges is None else gauges.waiting,
         calls=replica.calls,
