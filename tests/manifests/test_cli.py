@@ -205,8 +205,6 @@ def test_a_reader_that_leaves_early_ends_the_command_in_silence() -> None:
 def test_ctrl_c_is_told_and_exits_with_130() -> None:
     code = (
         "import signal; from manifests.exits import run;"
-        # A shell's background jobs ignore Ctrl-C, and so does what they start.
-        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "run(lambda: (print('ready', flush=True), signal.pause()))"
     )
     command = [sys.executable, "-c", code]
