@@ -211,3 +211,15 @@ def data_keys(store: Store) -> list[str]:
         for key in store.list(step)
         if "/data/" in key
     ]
+
+
+def test_windows_that_no_manifest_keeps_are_counted_at_level_4(local: Store) -> None:
+    """A stratum without a sample: its windows count in the resolution, and no body names them."""
+    spec = SPEC.replace("weights = [1, 2]", 'weights = ["1/100000", 2]')
+    spec = spec.replace("max_epochs = 8", "max_epochs = 99")
+    spec = spec.replace("global_batch", "allow_zero = true\nglobal_batch")
+    digest = small(local, spec.replace("sequence_length = 32", "sequence_length = 52"))
+    report = verify_manifest(local, digest, Level.L4)
+    assert report.ok
+    assert "synthetic/below-55 has is told by its shards only" in report.levels[0].notes[0]
+    assert report.levels[4].notes == ["resolved again from the spec and the tables: the same"]
