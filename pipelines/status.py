@@ -17,6 +17,7 @@ from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
 from pipelines.work.organic import Organic
 from pipelines.work.screen import Screen
+from pipelines.work.take import Take, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,16 @@ class StepStatus:
         return f"{self.name}/{self.address.split('/')[2][:8]}"
 
     @property
+    def have(self) -> int:
+        """Of what a step that takes was asked for."""
+        tokens = self.note.want is not None and self.note.want.unit is Unit.TOKENS
+        return self.stats.tokens if tokens else self.ledger.rows
+
+    @property
     def complete(self) -> bool:
+        """Whether all slices have committed, or the amount is reached."""
+        if self.note.want is not None:
+            return self.have >= self.note.want.amount
         return self.committed == self.note.slices
 
 
@@ -64,11 +74,19 @@ class Written:
     generate: StepStatus
     screen: StepStatus | None
     """None in a run that does not screen."""
+    taken: StepStatus | None = None
+    """None where no amount is asked for."""
 
     @property
     def end(self) -> StepStatus:
         """The step whose rows are the generator's records."""
-        return self.screen or self.generate
+        return self.taken or self.screen or self.generate
+
+    @property
+    def steps(self) -> tuple[StepStatus, ...]:
+        """Those that only this generator has."""
+        found = (self.generate, self.screen, self.taken)
+        return tuple(step for step in found if step is not None)
 
     @property
     def share(self) -> float | None:
@@ -93,27 +111,36 @@ class RunStatus:
 
     @property
     def complete(self) -> bool:
-        """Whether every task has committed."""
-        return all(step.complete for step in self.steps)
+        """Whether every task has committed that the ends of the run need."""
+        steps = {step.address: step for step in self.steps}
+        needed = {a for step in self.steps for a in step.note.inputs}
+        waiting = [step for step in self.steps if step.address not in needed]
+        while waiting:
+            step = waiting.pop()
+            if not step.complete:
+                return False
+            if step.note.want is None:  # else what it has is there, whatever is left behind it
+                waiting += [steps[a] for a in step.note.inputs]
+        return True
 
     @property
     def sources(self) -> tuple[StepStatus, ...]:
         """The steps that no generator's records come out of: documents and seeds."""
-        own = {step.address for one in self.written for step in (one.generate, one.end)}
+        own = {step.address for one in self.written for step in one.steps}
         return tuple(step for step in self.steps if step.address not in own)
 
     @property
     def written(self) -> tuple[Written, ...]:
         """What each generator came to, in the order of the run."""
-        screens = {
-            address: step
-            for step in self.steps
-            if step.note.kind == Screen.__name__
-            for address in step.note.inputs
-        }
+        screens = self._behind(Screen.__name__)
+        takes = self._behind(Take.__name__)
         kinds = {step.address: step.note.kind for step in self.steps}
         return tuple(
-            Written(generate=step, screen=screens.get(step.address))
+            Written(
+                generate=step,
+                screen=(screen := screens.get(step.address)),
+                taken=takes.get(screen.address) if screen else None,
+            )
             for step in self.steps
             if step.note.kind == Organic.__name__
             or (
@@ -121,6 +148,11 @@ class RunStatus:
                 and not any(kinds.get(a) == ReadDocuments.__name__ for a in step.note.inputs)
             )
         )
+
+    def _behind(self, kind: str) -> dict[str, StepStatus]:
+        """The steps of a kind by the addresses of their inputs."""
+        steps = (step for step in self.steps if step.note.kind == kind)
+        return {address: step for step in steps for address in step.note.inputs}
 
 
 def run_status(store: Store, note: RunNote) -> RunStatus:

@@ -22,6 +22,7 @@ def run_table(found: RunStatus, root: str) -> str:
     if found.written:
         lines += columns([_WRITTEN, *map(_written_row, found.written), _total(found.written)])
         lines += ["", f"records: what the gates kept of what was written; {_counted(found)}"]
+    lines += _wanted(found.written)
     return "\n".join([*lines, *_rejected(found.steps), *_kept(found.steps)])
 
 
@@ -38,6 +39,19 @@ _WRITTEN = (
     "calls",
     "cost",
 )
+
+
+def _wanted(written: Sequence[Written]) -> list[str]:
+    lines = []
+    for one in written:
+        if one.taken and (want := one.taken.note.want):
+            beyond = one.screen.ledger.rows - one.taken.ledger.rows if one.screen else 0
+            state = "reached" if one.taken.complete else "not reached"
+            lines.append(
+                f"  {one.generate.name}: {one.taken.have:,} of {want.amount:,} {want.unit.value},"
+                f" {state}; {beyond:,} records beyond what is taken"
+            )
+    return ["", "wanted", *lines] if lines else []
 
 
 def _source_row(step: StepStatus) -> tuple[str, ...]:

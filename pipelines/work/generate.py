@@ -73,7 +73,8 @@ class _Item:
     async def complete(self, prompt: Prompt) -> Completion:
         pool = self._worker.pool
         key = prompt.key(pool.teacher_of(prompt.role))
-        ask = partial(pool.complete, prompt, affinity=self._id)
+        call = partial(pool.complete, prompt, affinity=self._id)
+        ask = partial(self._worker.allowance.ask, call)
         completion = await self._completions.get(key, prompt.role, ask)
         self._calls[key] = Call(
             prompt=key,
