@@ -108,7 +108,7 @@ def _parse(data: bytes) -> dict[str, Any]:
 
 
 def read_parquet(data: bytes, names: list[str]) -> pa.Table:
-    """These columns, of texts or numbers of tokens; all are read, for their checksums, in groups."""
+    """These columns, of texts or token counts; all are read, for their checksums, in groups."""
     file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
     groups = (file.read_row_group(i).select(names) for i in range(file.num_row_groups))
     table = pa.concat_tables([file.schema_arrow.empty_table().select(names), *groups])

@@ -8,15 +8,16 @@ run was at work, from a mark that each driver renews. Neither begins anew after 
 import json
 import secrets
 import time
-from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from manifests import layout
 from manifests.commits import read_commit
+from manifests.errors import StoreFull
 from manifests.fingerprint import canonical_json
-from manifests.segments import read_segments
 from manifests.store import Store
+from pipelines.answers import kept_answers
 from pipelines.plan import Plan
 from pipelines.step import committed_tasks
 from pipelines.worker import WorkerSnapshot
@@ -59,7 +60,7 @@ class Spending:
                 if commit is not None:
                     self._committed[task] = commit.stats.teacher.completion_tokens
             tokens += sum(self._committed.get(task, 0) for task in done)
-            tokens += sum(open_tokens(self._store, step.address, done).values())
+            tokens += kept_answers(self._store, step.address, done).tokens
         return tokens
 
     def look(self, workers: Sequence[WorkerSnapshot]) -> int:
@@ -71,22 +72,6 @@ class Spending:
             self._live_then = live
         # The store lags behind our workers, and our workers know nothing of another driver's.
         return max(self._begun + live, self._counted + live - self._live_then)
-
-
-def open_tokens(store: Store, step: str, committed: set[str]) -> dict[str, int]:
-    """Tokens of the stored answers of each task of a step that has not committed."""
-    above = layout.completions_prefix(step, "").rstrip("/") + "/"
-    keys = defaultdict(list)
-    for key in store.list(above):
-        keys[key.removeprefix(above).split("/")[0]].append(key)
-    return {
-        task: sum(
-            completion.usage.completion_tokens
-            for completion in read_segments(store, layout.completions_prefix(step, task)).values()
-        )
-        for task in keys
-        if task not in committed
-    }
 
 
 class WorkingTime:
@@ -102,7 +87,8 @@ class WorkingTime:
         """Up to now; two drivers at once count once. Renews this driver's mark now and then."""
         now = time.time()
         if now - self._marked > MARK_SECONDS:
-            self.mark()
+            with suppress(StoreFull):  # a full store pauses the run: it is said again with room
+                self.mark()
         return _covered([*self._others, (self._started, now)]) / 3600
 
     def mark(self) -> None:
@@ -148,7 +134,8 @@ class Limits:
 
     def close(self) -> None:
         """Write down how long this driver worked."""
-        self._time.mark()
+        with suppress(StoreFull):
+            self._time.mark()
 
     @property
     def left(self) -> int | None:

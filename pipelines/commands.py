@@ -26,7 +26,7 @@ from pipelines.work.generate import Generate
 from pipelines.work.take import Take
 
 if TYPE_CHECKING:
-    from pipelines.runner import Report
+    from pipelines.report import Report
 
 LIMITED = 3
 """Exit status of a run that came to a ceiling before it had everything."""
@@ -110,7 +110,8 @@ def _drive(
     from pipelines import cluster
     from pipelines.ceilings import Ceilings
     from pipelines.progress import Progress
-    from pipelines.runner import MAPS_BESIDE, Options, Runner
+    from pipelines.report import MAPS_BESIDE, Options
+    from pipelines.runner import Runner
     from pipelines.worker import WorkerConfig
 
     most = options["max_teacher_tokens"]

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from pipelines.runner import Report
+from pipelines.report import Report
 from pipelines.worker import WorkerSnapshot
 
 LOG_SECONDS = 10.0

@@ -10,7 +10,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -24,17 +23,18 @@ from ray.exceptions import (
 )
 
 from manifests import layout
-from manifests.commits import Commit, Ledger
+from manifests.commits import Commit
 from manifests.errors import ScriptoriumError, StoreFull
 from manifests.index import build_index
 from manifests.store import Store
 from pipelines.backlog import Backlog
-from pipelines.ceilings import Ceilings, Limits
+from pipelines.ceilings import Limits
 from pipelines.cluster import run_map
 from pipelines.crew import Crew
 from pipelines.plan import Plan
+from pipelines.report import Options, Report
 from pipelines.step import Task, committed_tasks
-from pipelines.taking import Amount, Taking
+from pipelines.taking import Taking
 from pipelines.work.generate import Generate, GenerateTask
 from pipelines.worker import WorkerConfig, WorkerSnapshot
 
@@ -47,45 +47,10 @@ HOPELESS_AFTER = 40
 QUARANTINE_SHARE = 0.01
 QUARANTINE_FLOOR = 10
 """A run with more quarantined items than this share (and this many) stops: promise P7."""
-MAPS_BESIDE = 2
-"""Map tasks at once beside workers that generate: they are quick, and keep those fed."""
 ROOM_SECONDS = 5.0
 STOP_SECONDS = 10.0
 
 DEATHS = (RayActorError, WorkerCrashedError, OutOfMemoryError, NodeDiedError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a run is executed; none of it bears on what is written."""
-
-    workers: int = 1
-    open_tasks: int = 4
-    """Tasks open at once in each generate worker."""
-    map_tasks: int = MAPS_BESIDE
-    silence_seconds: float = 180.0
-    """How long a worker may not answer before it is taken for hung and killed."""
-    reuse: tuple[str, ...] = ()
-    keep_transcripts: bool = True
-    ceilings: Ceilings = field(default_factory=Ceilings)
-
-
-@dataclass(slots=True)
-class Report:
-    """What a run came to."""
-
-    tasks: int = 0
-    committed: int = 0
-    ledgers: dict[str, Ledger] = field(default_factory=dict)
-    """By step address, of the tasks that committed in this run."""
-    stopped: bool = False
-    ceiling: str = ""
-    """The bound that ended the run before it had everything, in words."""
-    amounts: Sequence[Amount] = ()
-    """How near each generator is of which an amount is asked."""
-    lacking: Sequence[Amount] = ()
-    """Those that the sources do not suffice for."""
-    worker_deaths: int = 0
 
 
 Watch = Callable[[Report, Sequence[WorkerSnapshot]], None]
@@ -140,6 +105,7 @@ class Runner:
         self.report.amounts = self._taking.amounts
         if not self._stop and not self.report.ceiling:
             self.report.lacking = self._taking.lacking
+        self._taking.close()
         self._index()
         return self.report
 

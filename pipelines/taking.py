@@ -1,10 +1,12 @@
 """The amounts asked of a run, as its commits reach them."""
 
 from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 
 from manifests import layout
 from manifests.commits import Commit, read_commits
+from manifests.errors import StoreFull
 from manifests.index import build_index
 from manifests.store import Store
 from pipelines.backlog import Backlog
@@ -44,7 +46,7 @@ class Taking:
             for commit in read_commits(self._store, quota.screened):
                 quota.screened_slice(commit.slice_index, quota.take.counted(commit))
             self._taken[quota.step.address] = len(committed[quota.step.address])
-            self._close(quota)
+        self.close()
 
     def committed(self, task: Task, commit: Commit, backlog: Backlog) -> None:
         """Count a commit of this run."""
@@ -54,6 +56,16 @@ class Taking:
                 backlog.counted(quota, number)
         elif (quota := self._by_step.get(address)) is not None:
             self._taken[address] += 1
+            with suppress(StoreFull):  # `close` tries again
+                self._close(quota)
+
+    def close(self) -> None:
+        """See that each amount that is there is said to be there.
+
+        Raises:
+            StoreFull: No room left; the next driver says it.
+        """
+        for quota in self.quotas:
             self._close(quota)
 
     def before(self, task: Task) -> int:

@@ -16,6 +16,7 @@ from manifests.records import Reject
 from manifests.store import Store
 from manifests.tables import ITEM_ID
 from pipelines.work.outcome import Outcome, read_input
+from pipelines.work.spent import ACCEPTED, by_outcome, costs
 
 SURPLUS = "surplus"
 """The reason of a record that the request did not need: nothing is wrong with it."""
@@ -50,6 +51,7 @@ class Take:
         each = ones if self.unit is Unit.RECORDS else np.asarray(table["tokens"], dtype=np.int64)
         reached = before + np.cumsum(each) - each
         count = int(np.count_nonzero(reached < self.amount))
+        spent = costs(table)
         place = table.schema.get_field_index(ITEM_ID)
         table = table.set_column(place, table.schema.field(ITEM_ID), table["id"])
         return Outcome(
@@ -58,6 +60,9 @@ class Take:
             rejects=[_surplus(key) for key in table["id"][count:].to_pylist()],
             inputs=(shard,),
             tokenizer=self.tokenizer,
+            spent=by_outcome(
+                [(ACCEPTED, int(spent[:count].sum())), (SURPLUS, int(spent[count:].sum()))]
+            ),
         )
 
 

@@ -14,6 +14,8 @@ from manifests import layout
 from manifests.commits import read_commits
 from manifests.shards import read_shard
 from manifests.store import open_store
+from pipelines.answers import kept_answers
+from pipelines.plan import read_runs
 from tests.pipelines.committed_run import Command
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -78,7 +80,8 @@ def undisturbed(
     assert status["complete"]
     taken = address(status, "Take")
     cluster.verified(taken, str(root))
-    assert len(found := rows(root, taken)) == 9
+    found = rows(root, taken)
+    assert len(found) == 9
     return found
 
 
@@ -208,15 +211,12 @@ def test_a_ceiling_of_tokens_ends_the_run_and_a_kill_does_not_reset_it(
 
 def spent(root: Path) -> int:
     """Teacher tokens by what lies in the store."""
-    from pipelines.ceilings import open_tokens
-    from pipelines.plan import read_runs
-
     store, tokens = open_store(str(root)), 0
     (note,) = read_runs(store)
     for step in note.steps:
         commits = list(read_commits(store, step.address))
         tokens += sum(c.stats.teacher.completion_tokens for c in commits)
-        tokens += sum(open_tokens(store, step.address, {c.task for c in commits}).values())
+        tokens += kept_answers(store, step.address, {c.task for c in commits}).tokens
     return tokens
 
 
