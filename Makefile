@@ -4,10 +4,10 @@ VENV = .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 ROOT ?= runs-local/quickstart
 
-.PHONY: help setup setup-teacher sandbox quickstart test check fmt bench
+.PHONY: help setup setup-teacher sandbox quickstart test check fmt bench bench-manifests
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 setup:  ## Build the environment from requirements/main.lock (cached) and link it as .venv
 	@$(PYTHON) -m infra.setup main >/dev/null
@@ -35,7 +35,10 @@ fmt: setup  ## Format the code
 	@$(VENV)/ruff check --fix -q .
 	@$(VENV)/ruff format .
 
-bench: setup  ## Run the benchmarks, a table each
-	@for b in benchmarks/bench_*.py; do \
+bench: setup  ## Run the benchmarks, a table each (but for bench-manifests)
+	@for b in $(filter-out %/bench_manifests.py,$(wildcard benchmarks/bench_*.py)); do \
 	  $(VENV)/python -m benchmarks.$$(basename $$b .py) || exit 1; \
 	done
+
+bench-manifests: setup  ## What versioning a mixture costs, up to a million shards; DVC=PROGRAM compares
+	@$(VENV)/python -m benchmarks.bench_manifests $(if $(DVC),--dvc $(DVC))

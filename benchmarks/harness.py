@@ -6,11 +6,13 @@ else happens on the machine hits all alike.
 """
 
 import argparse
+import json
 import os
 import platform
 import resource
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from statistics import median
@@ -87,3 +89,46 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for line in lines:
         print("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |")
     sys.stdout.flush()
+
+
+_LAUNCHER = """
+import json, os, resource, subprocess, sys, time
+start = time.perf_counter()
+status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+seconds = time.perf_counter() - start
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([status, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a command took, from its start to its end."""
+
+    seconds: float
+    """Wall clock."""
+    cpu: float
+    """CPU seconds in user and kernel mode, all threads."""
+    megabytes: float
+    """Peak resident memory (ru_maxrss), 10^6 bytes."""
+
+
+def measured(
+    command: Sequence[str],
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    good: Container[int] = (0,),
+) -> Cost:
+    """Run a command in a process of its own; what it prints is thrown away.
+
+    A bare interpreter starts it, since a process begins with the peak memory of what starts it.
+    """
+    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
+    ended = subprocess.run(
+        launcher, capture_output=True, text=True, cwd=folder, env=environment, check=True
+    )
+    status, seconds, cpu, kilobytes = json.loads(ended.stdout)
+    if status not in good:
+        raise RuntimeError(f"{' '.join(command)}: exit status {status}: {ended.stderr}")
+    return Cost(seconds=seconds, cpu=cpu, megabytes=kilobytes * 1024 / 1e6)

@@ -1,10 +1,10 @@
 """A root to build manifests from: steps of any number of shards, as complete runs leave them.
 
 The five buckets of phi-4's pre-training mix, in the proportions of their unique tokens [R Table 5],
-a step each. What a build reads is made whole and with real distributions: `step.json` and the index
-(36 columns; some 30 bins of lengths a shard, a licence or two, one or two teachers). Data files are
-there with the right names and sizes and hold nothing (sparse); commits are left out: an index of all
-slices stands for them. Columns are made as arrays, so that a million shards take seconds.
+a step each. What a build reads is made whole, as large as in real runs: `step.json` and the index
+(36 columns; some 30 bins of lengths a shard, two generators, two licences). Data files are there
+with the right names and sizes and hold nothing (sparse); commits are left out: an index of all
+slices stands for them. Columns are made as arrays, so that a million shards take half a minute.
 """
 
 import argparse

@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from itertools import islice
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING
 
 from manifests.errors import DataError, NotInStore
 from manifests.fingerprint import canonical_json, content_id, fingerprint
@@ -21,6 +20,9 @@ from manifests.shards import Shard
 from manifests.stats import ShardStats
 from manifests.store import Store
 from manifests.teacher_usage import added
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +109,8 @@ class Commit:
         Raises:
             DataError: They are not exactly what `to_json` writes.
         """
+        from pydantic import ValidationError
+
         try:
             commit = _adapter().validate_json(data, strict=True)
         except ValidationError as error:
@@ -119,7 +123,9 @@ class Commit:
 
 
 @cache
-def _adapter() -> TypeAdapter[Commit]:
+def _adapter() -> "TypeAdapter[Commit]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Commit)
 
 

@@ -27,11 +27,10 @@ class PhaseOrder:
             IndexError: a position that the phase does not have.
         """
         segment = self._segment_of(positions)
-        present: list[int] = np.unique(segment).tolist()
-        if len(present) == 1:
-            return self.segments[present[0]].places(positions)
+        if len(segment) and segment[0] == segment.min() == segment.max():
+            return self.segments[int(segment[0])].places(positions)
         found = empty_places(segment)
-        for number in present:
+        for number in np.unique(segment).tolist():
             at = np.flatnonzero(segment == number)
             part = self.segments[number].places(positions[at])
             found.supply[at], found.in_head[at] = part.supply, part.in_head

@@ -59,7 +59,7 @@ class SegmentOrder:
         supplies = segment.supplies
         leaf_keys = [leaf_key(seed, supply.leaf) for supply in supplies]
         self._leaf_key = np.array(leaf_keys, dtype=np.uint64)
-        self._tree = Interleave([supply.quota for supply in supplies])
+        self._tree = Interleave([supply.planned or supply.quota for supply in supplies])
         self._samples = column(max(1, supply.body.samples) for supply in supplies)
         self._first_epoch = column(supply.first_epoch for supply in supplies)
         self._head_count = column(supply.head.count if supply.head else 0 for supply in supplies)
@@ -89,12 +89,11 @@ class SegmentOrder:
             taken = self._of_head if in_head else self._of_body
             kept, number = taken(supply, samples[block])
             positions = self._positions(self._tree.position(supply, number))
-            # Quotas of a segment that was cut short go on beyond it.
-            inside = positions < self.segment.stop
-            kept, positions = kept[inside], positions[inside]
-            within = np.lexsort((positions, kept)) if len(kept) > 1 else slice(None)
-            which.append(kept[within] + block.start)
-            found.append(positions[within])
+            if not _in_order(kept, positions):
+                within = np.lexsort((positions, kept))
+                kept, positions = kept[within], positions[within]
+            which.append(kept + block.start)
+            found.append(positions)
         return np.concatenate(which), np.concatenate(found)
 
     def counts(self, position: int) -> Ints:
@@ -198,6 +197,12 @@ def empty_places(segment: Ints) -> Places:
 def column(values: Iterable[int]) -> Ints:
     """An array of whole numbers."""
     return np.fromiter(values, dtype=np.int64)
+
+
+def _in_order(which: Ints, positions: Ints) -> bool:
+    """Whether positions rise for each; they do but where two epochs of it meet in one step."""
+    rising = (which[1:] > which[:-1]) | (positions[1:] > positions[:-1])
+    return bool(rising.all()) and bool((which[1:] >= which[:-1]).all())
 
 
 def _blocks(count: int, size: int) -> Iterator[slice]:

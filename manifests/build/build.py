@@ -22,7 +22,7 @@ from manifests.resolve.phases import Version, resolve
 from manifests.resolve.types import ORDER, Body, Phase
 from manifests.select.selection import SelectedLeaf, SourceProgress, select
 from manifests.select.takedowns import removed_ids, take_down
-from manifests.shards import parquet_bytes
+from manifests.shards import parquet_bytes, parquet_file
 from manifests.spec.canonical import to_plain
 from manifests.spec.types import Mixture, Removal
 from manifests.store import Store
@@ -72,8 +72,12 @@ def assemble(
     selected: Selected,
     written: Mapping[str, Descriptor],
     parents: tuple[str, ...] = (),
+    removed: Sequence[str] | None = None,
 ) -> Root:
-    """The root over resolved phases; `written` has every object that they refer to."""
+    """The root over resolved phases; `written` has every object that they refer to.
+
+    `removed` are the ids of all removed records; None: those that the mixture names.
+    """
     leaves = selected.roots()
     own = {leaf.table.digest for leaf in leaves}
     referred = {digest for phase in phases for digest in digests_of(phase)} - own
@@ -86,8 +90,8 @@ def assemble(
         leaves=leaves,
         phases=tuple(phases),
         objects=tuple(written[digest] for digest in sorted(referred)),
-        removed=_keep_ids(objects, mixture),
-        probes=probes(objects, phases, mixture.seed, written),
+        removed=_keep_ids(objects, all_removed(mixture) if removed is None else removed),
+        probes=probes(objects, phases, mixture.seed, written, selected.tables()),
         parents=parents,
     )
 
@@ -103,10 +107,14 @@ def digests_of(phase: Phase) -> set[str]:
 
 
 def probes(
-    objects: Objects, phases: Iterable[Phase], seed: int, written: Mapping[str, Descriptor]
+    objects: Objects,
+    phases: Iterable[Phase],
+    seed: int,
+    written: Mapping[str, Descriptor],
+    known: Mapping[str, pa.Table],
 ) -> dict[str, str]:
-    """The digest of each phase's probe positions."""
-    tables: dict[str, pa.Table] = {}
+    """The digest of each phase's probe positions; tables that are not `known` are read."""
+    tables = dict(known)
     windows: dict[tuple[Body, int], Windows] = {}
 
     def table_of(digest: str) -> pa.Table:
@@ -129,10 +137,22 @@ def probes(
     }
 
 
-def _keep_ids(objects: Objects, mixture: Mixture) -> Descriptor | None:
-    """All ids that must not be there any more, sorted, as an object."""
+def all_removed(mixture: Mixture) -> tuple[str, ...]:
+    """The ids of all records that a mixture removes, for good or from some step on, sorted."""
     removals = [*mixture.remove, *(r for change in mixture.changes for r in change.remove)]
-    ids = removed_ids(removals)
+    return removed_ids(removals)
+
+
+def kept_ids(objects: Objects, root: Root) -> tuple[str, ...]:
+    """The ids of all removed records, as a root has them."""
+    if root.removed is None:
+        return ()
+    found = parquet_file(objects.get(root.removed)).read(columns=["id"])["id"]
+    return tuple(found.to_pylist())
+
+
+def _keep_ids(objects: Objects, ids: Sequence[str]) -> Descriptor | None:
+    """Ids of records that must not be there any more, as an object."""
     if not ids:
         return None
     return objects.put(parquet_bytes(pa.table({"id": pa.array(ids, pa.string())})), "parquet")

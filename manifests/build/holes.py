@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.build.supplies import Selected
-from manifests.documents import Documents, ShardRow, read_documents
+from manifests.documents import Documents, Mask, ShardRow, read_documents
 from manifests.objects.ranges import read_table
 from manifests.objects.root import Descriptor
 from manifests.objects.tree import Objects
@@ -72,19 +73,21 @@ class GoneSamples:
 
     def _gone(self, leaf: str, before: pa.Table, windows: Windows) -> Iterator[Ints]:
         """Samples of the documents that were picked before and are not now."""
-        now = self._now.rows(leaf)
-        there = {key: number for number, key in enumerate(now["key"].to_pylist())}
-        for shard, key in enumerate(before["key"].to_pylist()):
-            old = ShardRow.of(before, shard)
-            new = ShardRow.of(now, there[key]) if key in there else None
-            if new is None or new.sha256 != old.sha256:
-                yield windows.samples_of_shard(shard)
-            elif new.picked != old.picked:
-                yield from self._gone_documents(windows, shard, old, new)
+        now = self._now.rows(leaf) if self._now.has(leaf) else before.slice(0, 0)
+        there = pc.index_in(before["key"], value_set=now["key"].combine_chunks())
+        same_file = _equal(before["sha256"], now["sha256"].take(there))
+        for shard in np.flatnonzero(~same_file).tolist():
+            yield windows.samples_of_shard(shard)
+        same_rows = _equal(before["picked"], now["picked"].take(there))
+        for shard in np.flatnonzero(same_file & ~same_rows).tolist():
+            new = ShardRow.of(now, there[shard].as_py())
+            yield from self._gone_documents(windows, shard, ShardRow.of(before, shard), new)
 
     def _gone_documents(
         self, windows: Windows, shard: int, old: ShardRow, new: ShardRow
     ) -> Iterator[Ints]:
+        if not (old.mask & ~new.mask).any():
+            return
         documents = read_documents(self._store, old)
 
         def lengths_of(_: int) -> Documents:
@@ -92,3 +95,8 @@ class GoneSamples:
 
         for document in np.flatnonzero(~new.mask[documents.rows]).tolist():
             yield windows.samples_of(shard, document, lengths_of)
+
+
+def _equal(left: pa.ChunkedArray, right: pa.ChunkedArray) -> Mask:
+    """Where both are the same; false where there is no right one."""
+    return np.asarray(pc.fill_null(pc.equal(left, right), False).to_numpy(), dtype=np.bool_)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations, product
+
+import pyarrow.compute as pc
 
 from manifests.build.supplies import Selected
 from manifests.errors import ConfigError
@@ -20,11 +22,16 @@ class Overlap:
 
 def shared(selected: Selected, names: list[str]) -> Iterator[Overlap]:
     """Pairs of these sources that share records."""
+    leaves = {name: selected.leaves(name) for name in names}
+    steps = {
+        leaf: set(pc.unique(selected.rows(leaf)["step"]).to_pylist())
+        for leaf in chain.from_iterable(leaves.values())
+    }
     for one, other in combinations(names, 2):
         records = sum(
             overlaps(selected.rows(left), selected.rows(right))
-            for left in selected.leaves(one)
-            for right in selected.leaves(other)
+            for left, right in product(leaves[one], leaves[other])
+            if not steps[left].isdisjoint(steps[right])  # a shard is of one step
         )
         if records:
             yield Overlap(sources=(one, other), records=records)

@@ -42,6 +42,10 @@ class Selected:
         """The shard rows of a leaf."""
         return self._leaves[leaf].rows
 
+    def tables(self) -> dict[str, pa.Table]:
+        """The shard rows of each leaf, by the digest of its table."""
+        return {self._tables[name].digest: leaf.rows for name, leaf in self._leaves.items()}
+
     def has(self, leaf: str) -> bool:
         """Whether there is such a leaf."""
         return leaf in self._leaves

@@ -6,16 +6,25 @@ Everything heavy is imported inside the commands, so that help and completion co
 import click
 
 from manifests.cli.build import build, plan
+from manifests.cli.change import rebase
+from manifests.cli.compare import diff, explain
+from manifests.cli.export import export
 from manifests.cli.init import init
+from manifests.cli.locate import at, where
 from manifests.cli.look import list_manifests, show
 from manifests.cli.names import gc, tag, untag
 from manifests.cli.schema import schema
 from manifests.cli.shell import completion
+from manifests.cli.sign import sign, verify_signature
 from manifests.cli.steps import step
+from manifests.cli.verify import verify
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "From data to a manifest": (step, init, schema, plan, build),
     "Manifests": (list_manifests, show),
+    "Mixtures that change": (rebase,),
+    "What they train on": (explain, diff, where, at),
+    "Trust, and other formats": (verify, sign, verify_signature, export),
     "Names and room": (tag, untag, gc),
     "This command": (completion,),
 }

@@ -22,6 +22,11 @@ def composition(manifest: Manifest, kinds: Iterable[str] = KINDS) -> dict[str, d
     return {kind: _summed(found) for kind, found in parts.items()}
 
 
+def composed(column: pa.ChunkedArray) -> dict[str, Volume]:
+    """Volumes by name over a column of compositions, the largest first."""
+    return _summed([_flat(column)])
+
+
 def _flat(column: pa.ChunkedArray) -> pa.Table:
     structs = pc.list_flatten(column.combine_chunks())
     return pa.table({name: pc.struct_field(structs, name) for name in ("name", "rows", "tokens")})

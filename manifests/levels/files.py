@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
+from operator import attrgetter
 
 import pyarrow as pa
 
@@ -40,7 +41,8 @@ def data_files(material: Material, tables: Iterable[str] | None = None) -> list[
     every = pa.concat_tables(rows)
     distinct = every.group_by(_COLUMNS).aggregate([])
     columns = (distinct[name].to_pylist() for name in _COLUMNS)
-    return sorted(map(DataFile, *columns))
+    # By tuples: an order of dataclasses is ten times as slow.
+    return sorted(map(DataFile, *columns), key=attrgetter(*_COLUMNS))
 
 
 def drawn(files: list[DataFile], digest: str, sample: int | None) -> list[DataFile]:

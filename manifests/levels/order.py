@@ -69,18 +69,32 @@ def _check_phase(material: Material, phase: Phase, report: LevelReport) -> None:
         report.found(Kind.ORDER, where, what)
     chosen = _backwards(material, phase, positions)
     report.count("backwards", len(chosen))
-    lost = []
-    for number in chosen:
-        place, position = found[number], positions[number]
-        back = order.positions(place.segment, place.supply, place.in_head, place.sample)
-        # One number: what an epoch has at a place it has there once.
-        again = order.places(back[back != position])
-        same = again.epoch[again.sample == place.sample] == place.epoch
-        if position not in back.tolist() or same.any():
-            lost.append(str(position))
-    if lost:
+    if lost := _lost(order, [(positions[number], found[number]) for number in chosen]):
         what = f"positions that their samples do not lead back to: {listed(lost)}"
         report.found(Kind.ORDER, where, what)
+
+
+def _lost(order: PhaseOrder, asked: list[tuple[int, Place]]) -> list[str]:
+    """Positions that are not among those of their sample, or whose sample comes twice in an epoch
+    of its segment."""
+    groups: dict[tuple[int, int, bool], list[tuple[int, Place]]] = {}
+    for position, place in asked:
+        groups.setdefault((place.segment, place.supply, place.in_head), []).append(
+            (position, place)
+        )
+    lost = []
+    for (segment, supply, in_head), members in groups.items():
+        samples = np.array([place.sample for _, place in members], dtype=np.int64)
+        which, back = order.occurrences(segment, supply, in_head, samples)
+        again = order.places(back)
+        epochs = list(zip(which.tolist(), again.epoch.tolist(), strict=True))
+        for number, (position, place) in enumerate(members):
+            here = which == number
+            right = bool((again.sample[here] == place.sample).all())
+            once = epochs.count((number, place.epoch)) == 1
+            if position not in back[here].tolist() or not right or not once:
+                lost.append(str(position))
+    return lost
 
 
 def _backwards(material: Material, phase: Phase, positions: list[int]) -> list[int]:

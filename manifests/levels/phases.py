@@ -63,6 +63,8 @@ def _check_joints(phase: Phase, report: LevelReport) -> None:
 
 def _check_segment(where: str, segment: Segment, report: LevelReport) -> None:
     samples, supplies = segment.stop - segment.start, segment.supplies
+    if segment.start and not samples and not supplies:
+        return  # a change that left less than a step
     if segment.global_batch < 1 or samples < 1 or samples % max(1, segment.global_batch):
         report.found(Kind.COUNT, where, f"{samples:,} samples are no whole global batches")
         return

@@ -6,6 +6,7 @@ tables and that its result was kept. That its arithmetic is right, its own tests
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -95,8 +96,9 @@ def _versions_used(root: Root, mixture: Mixture) -> list[tuple[Phase, list[int]]
     by_name = {phase.name: phase for phase in root.phases}
     used, found = {"": 0}, []
     for spec in mixture.phases:
-        numbers = [used.get(spec.after, 0)]
-        numbers += [i for i, one in enumerate(mixture.changes, 1) if one.phase == spec.name]
+        changes = [i for i, one in enumerate(mixture.changes, 1) if one.phase == spec.name]
+        # What was removed once is there in nothing that follows.
+        numbers = list(accumulate([used.get(spec.after, 0), *changes], max))
         used[spec.name] = numbers[-1]
         if spec.name in by_name:
             found.append((by_name[spec.name], numbers))

@@ -1,1 +1,1 @@
-"""What a manifest is made of on disk: content-addressed objects, and the names that point at them."""
+"""What a manifest is made of: content-addressed objects, and the names that point at them."""

@@ -9,14 +9,16 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING
 
 from manifests.errors import Conflict, DataError, NotInStore
 from manifests.fingerprint import canonical_json
 from manifests.objects.reach import at_once
 from manifests.objects.root import Descriptor
 from manifests.store import Store
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _ENTRY = re.compile(r"([1-9][0-9]{0,17})\.json")
 
@@ -152,6 +154,8 @@ class Log:
             data = self.store.get(key)
         except NotInStore:
             return None
+        from pydantic import ValidationError  # takes its time, and most logs begin here
+
         try:
             told = {**json.loads(data), "name": self.name, "number": number}
             entry = _adapter().validate_json(canonical_json(told), strict=True)
@@ -166,5 +170,7 @@ class Log:
 
 
 @cache
-def _adapter() -> TypeAdapter[Version]:
+def _adapter() -> "TypeAdapter[Version]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Version)

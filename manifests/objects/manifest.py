@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
 
 from manifests.errors import DataError
 from manifests.fingerprint import canonical_json
@@ -18,6 +18,9 @@ from manifests.spec.canonical import from_plain
 from manifests.spec.types import Mixture
 from manifests.store import Store
 from manifests.windows import Ints, Windows
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 class Manifest:
@@ -93,6 +96,8 @@ def read_root(objects: Objects, digest: str) -> Root:
 
 def parse_root(data: bytes, where: str) -> Root:
     """The root in these bytes; `where` names them in errors."""
+    from pydantic import ValidationError
+
     try:
         root = _adapter().validate_json(data, strict=True)
     except ValidationError as error:
@@ -105,5 +110,7 @@ def parse_root(data: bytes, where: str) -> Root:
 
 
 @cache
-def _adapter() -> TypeAdapter[Root]:
+def _adapter() -> "TypeAdapter[Root]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Root)

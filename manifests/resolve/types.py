@@ -49,6 +49,9 @@ class Supply:
 
     leaf: str
     quota: int
+    planned: int = 0
+    """The quota before a change cut the segment short; 0: it was not. The order follows the plan,
+    so what came before the change stays as it was."""
     body: Body
     cursor: int
     """Samples that earlier segments and phases took from this body: epoch cursor // samples."""
@@ -68,8 +71,7 @@ class Segment:
     global_batch: int
     """Samples of a step; start and stop lie on steps."""
     supplies: tuple[Supply, ...]
-    """By leaf name. Quotas sum to stop - start; to more where a change cut the segment short, since
-    they make the order of what came before."""
+    """By leaf name. Quotas sum to stop - start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,17 +6,18 @@ what they hold and is read in one go.
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from manifests.commits import Commit, read_commits
 from manifests.errors import ConfigError, DataError, NotInStore
 from manifests.layout import commits_prefix, index_file
 from manifests.objects.ranges import SHARD_ROWS
 from manifests.select.steps import slices_of
-from manifests.shards import parquet_file
 from manifests.stats import Volume
 from manifests.store import Store
 
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 Facts = Callable[[str], pa.ChunkedArray]
 """The facts of all commits, a column by its name."""
+
+_READERS = 2
+"""Columns that are decoded at once."""
 
 _BROKEN = (pa.ArrowException, OSError, KeyError, ValueError)
 """What Arrow raises for bytes that are not what they should be."""
@@ -80,17 +84,23 @@ def _indexed(store: Store, step: str, slices: int | None) -> Facts | None:
             f" rebuild it with `manifest step index {step}`"
         )
 
+    def opened(metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+        # Never read with threads of Arrow's own, which could outlive the bytes.
+        source = pa.BufferReader(data)
+        return pq.ParquetFile(source, metadata=metadata, page_checksum_verification=True)
+
     def column(name: str) -> pa.ChunkedArray:
         try:
-            return file.read([name], use_threads=False)[name].cast(_FACTS.field(name).type)
+            table = opened(metadata).read([name], use_threads=False)  # a thread, a reader
+            return table[name].cast(_FACTS.field(name).type)
         except _BROKEN as error:
             raise broken(error) from error
 
     try:
-        file = parquet_file(data)
+        metadata = opened().metadata
     except _BROKEN as error:
         raise broken(error) from error
-    return column if file.metadata.num_rows == slices else None
+    return column if metadata.num_rows == slices else None
 
 
 def _check_complete(store: Store, step: str, slices: int | None) -> None:
@@ -162,12 +172,14 @@ def _check_facts(facts: Facts, step: str, tokenizer: str) -> None:
 def _shard_rows(facts: Facts, step: str) -> pa.Table:
     order = _order(facts, step)
     count = len(order)
-    # Column by column: no more than one of them is in memory twice.
-    taken = {
-        name: facts(_SOURCES.get(name, name)).take(order)
-        for name in SHARD_ROWS.names
-        if name not in ("step", "picked")
-    }
+    names = [name for name in SHARD_ROWS.names if name not in ("step", "picked")]
+
+    def in_order(name: str) -> pa.ChunkedArray:
+        return facts(_SOURCES.get(name, name)).take(order)
+
+    # A few columns at a time: no more than these are in memory twice.
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="index") as readers:
+        taken = dict(zip(names, readers.map(in_order, names), strict=True))
     columns = {
         **taken,
         "step": pa.repeat(step, count),

@@ -6,12 +6,12 @@ runs of one version with other parameters, are never mixed unless somebody asked
 
 import difflib
 import json
+import os
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 
 from manifests.errors import ConfigError, NotInStore
 from manifests.layout import step_file
-from manifests.raw_files import RawFiles
 from manifests.spec.types import SourceSpec, fits
 from manifests.store import Store
 
@@ -51,8 +51,22 @@ def _folders(store: Store) -> Folders:
             return sorted(set(names))
 
         return cache(listed)
+    if "://" not in store.url:
+        return cache(partial(_listed_here, store.url))
+    from manifests.raw_files import RawFiles  # brings fsspec, which takes its time
+
     files = RawFiles(store.url)
     return cache(lambda folder: sorted(files.names(folder)))
+
+
+def _listed_here(root: str, folder: str) -> list[str]:
+    """Names in a folder of a local root; none when there is no such folder."""
+    try:
+        return sorted(name for name in os.listdir(f"{root}/{folder}") if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ConfigError(f"cannot list {folder} below {root}: {error.strerror}") from error
 
 
 def _fitting(text: str, source: SourceSpec, folders: Folders) -> Iterable[str]:

@@ -66,8 +66,10 @@ def take_down(
     Raises:
         DataError: A data file is broken.
     """
+    if not ids:
+        return TakenDown(tables=tuple(tables), records=(0,) * len(tables), missing=())
     wanted = frozenset(ids)
-    places = _places(tables) if wanted else {}
+    places = _places(tables)
     keys = sorted(places)
     cleaned = over_files(
         lambda i: _clean(store, tables, places[keys[i]], wanted), range(len(keys)), progress

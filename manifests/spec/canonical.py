@@ -5,6 +5,9 @@ written out. Specs of equal meaning are equal mixtures (`manifests.spec.read`), 
 bytes under `manifests.fingerprint.canonical_json`.
 """
 
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +16,29 @@ from manifests.fingerprint import canonical_json
 from manifests.spec.types import SCHEMA, Mixture
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from pydantic import TypeAdapter
 
 
 def to_plain(mixture: Mixture) -> dict[str, Any]:
     """The mixture as JSON data."""
-    plain: dict[str, Any] = _adapter().dump_python(mixture, mode="json")
-    return {"schema": SCHEMA, **plain}
+    return {"schema": SCHEMA, **_fields(mixture)}
+
+
+def _fields(value: "DataclassInstance") -> dict[str, Any]:
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return _fields(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def from_plain(data: object, where: str) -> Mixture:
