@@ -25,6 +25,8 @@ def main() -> NoReturn:
     # Arrow's own allocator keeps what it is given back and is slower on fresh pages: a build of
     # 10^5 shards took a quarter more memory and time.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    # NumPy's linear algebra starts a thread a core when it is imported, and none of it is used.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.meta_path.insert(0, _NoPandas())
     run(cli)
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from manifests.store import Store, open_store
+
+# A shell's background jobs ignore Ctrl-C, and so would what the tests start, which some interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",

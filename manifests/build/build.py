@@ -6,7 +6,7 @@ the same build with `objects` in memory.
 
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -29,6 +29,18 @@ from manifests.store import Store
 from manifests.windows import Ints, Windows
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What a mixture is resolved over."""
+
+    leaves: Sequence[SelectedLeaf]
+    """Without what the mixture removes for good."""
+    removed: Sequence[str] | None = None
+    """Ids of all removed records, sorted; None: those that the mixture names."""
+    parents: tuple[str, ...] = ()
+    """Manifests that it comes from."""
+
+
 def build(
     store: Store, mixture: Mixture, objects: Objects, progress: SourceProgress | None = None
 ) -> Root:
@@ -39,6 +51,12 @@ def build(
         DataError: Something committed is broken.
     """
     leaves = without(store, select(store, mixture, progress), mixture.remove)
+    return build_over(store, mixture, Data(leaves=leaves), objects)
+
+
+def build_over(store: Store, mixture: Mixture, data: Data, objects: Objects) -> Root:
+    """As `build`, over data that somebody chose."""
+    leaves = data.leaves
     versions = [Selected(store, objects, leaves)]
     refuse_overlap(mixture, versions[0])
     for change in mixture.changes:
@@ -50,7 +68,7 @@ def build(
         for now in versions[1:]
     ]
     phases = resolve(mixture, [Version(supplies=versions[0]), *later])
-    return assemble(objects, mixture, phases, versions[-1], written)
+    return assemble(objects, mixture, phases, versions[-1], written, data)
 
 
 def without(
@@ -71,13 +89,9 @@ def assemble(
     phases: Sequence[Phase],
     selected: Selected,
     written: Mapping[str, Descriptor],
-    parents: tuple[str, ...] = (),
-    removed: Sequence[str] | None = None,
+    data: Data,
 ) -> Root:
-    """The root over resolved phases; `written` has every object that they refer to.
-
-    `removed` are the ids of all removed records; None: those that the mixture names.
-    """
+    """The root over resolved phases; `written` has every object that they refer to."""
     leaves = selected.roots()
     own = {leaf.table.digest for leaf in leaves}
     referred = {digest for phase in phases for digest in digests_of(phase)} - own
@@ -90,9 +104,9 @@ def assemble(
         leaves=leaves,
         phases=tuple(phases),
         objects=tuple(written[digest] for digest in sorted(referred)),
-        removed=_keep_ids(objects, all_removed(mixture) if removed is None else removed),
+        removed=_keep_ids(objects, _removed(mixture) if data.removed is None else data.removed),
         probes=probes(objects, phases, mixture.seed, written, selected.tables()),
-        parents=parents,
+        parents=data.parents,
     )
 
 
@@ -137,7 +151,7 @@ def probes(
     }
 
 
-def all_removed(mixture: Mixture) -> tuple[str, ...]:
+def _removed(mixture: Mixture) -> tuple[str, ...]:
     """The ids of all records that a mixture removes, for good or from some step on, sorted."""
     removals = [*mixture.remove, *(r for change in mixture.changes for r in change.remove)]
     return removed_ids(removals)

@@ -9,7 +9,7 @@ from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from manifests.build.build import assemble, kept_ids, without
+from manifests.build.build import Data, assemble, kept_ids, without
 from manifests.build.holes import GoneSamples
 from manifests.build.overlap import refuse_overlap
 from manifests.build.supplies import Selected
@@ -55,17 +55,6 @@ class Rebased:
     """Records that were not removed before, and are now."""
     lifted: int
     """Records that were removed before, and are not any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
-    """What a mixture is resolved over."""
-
-    leaves: Sequence[SelectedLeaf]
-    """Without what the mixture removes for good."""
-    parents: tuple[str, ...]
-    removed: Sequence[str] | None = None
-    """Ids of all removed records; None: those that the mixture names."""
 
 
 def rebase(
@@ -157,7 +146,7 @@ def go_on(
             leaves = without(store, leaves, change.remove)
             now, later[number] = version(leaves)
     made = rebased_phases(manifest.root.phases, mixture, at.phase, at.step, first, later)
-    root = assemble(objects, mixture, made.phases, now, written, data.parents, removed=data.removed)
+    root = assemble(objects, mixture, made.phases, now, written, data)
     same = _same(manifest.root, root, at)
     was, ids = set(kept_ids(manifest.objects, manifest.root)), set(kept_ids(objects, root))
     return Rebased(

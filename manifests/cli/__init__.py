@@ -6,7 +6,7 @@ Everything heavy is imported inside the commands, so that help and completion co
 import click
 
 from manifests.cli.build import build, plan
-from manifests.cli.change import rebase
+from manifests.cli.change import merge, rebase
 from manifests.cli.compare import diff, explain
 from manifests.cli.export import export
 from manifests.cli.init import init
@@ -22,7 +22,7 @@ from manifests.cli.verify import verify
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "From data to a manifest": (step, init, schema, plan, build),
     "Manifests": (list_manifests, show),
-    "Mixtures that change": (rebase,),
+    "Mixtures that change": (rebase, merge),
     "What they train on": (explain, diff, where, at),
     "Trust, and other formats": (verify, sign, verify_signature, export),
     "Names and room": (tag, untag, gc),

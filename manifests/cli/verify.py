@@ -109,7 +109,11 @@ def _text(report: "Report") -> list[str]:
 def _summary(level: "LevelReport") -> str:
     from manifests.cli.text import plural
 
-    checked = ", ".join(f"{number:,} {what}" for what, number in level.checked.items() if number)
+    checked = ", ".join(_number(what, number) for what, number in level.checked.items() if number)
     found = plural(len(level.findings), "finding") if level.findings else "no finding"
     name = f"{level.level.name} {level.level.title}"
     return f"{name:12} {found}; {checked or 'nothing to look at'} ({level.seconds:.2f} s)"
+
+
+def _number(what: str, number: int) -> str:
+    return f"{number:,} {what.removesuffix('s') if number == 1 else what}"

@@ -1,6 +1,11 @@
 """What the tables of a manifest say of each data file."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.levels.contents import Claim
 from manifests.levels.files import DataFile
@@ -9,34 +14,43 @@ from manifests.levels.reading import Ints
 from manifests.spec.types import Layout
 
 
+class _Row(NamedTuple):
+    """A shard row: its number in the table, and among those that were taken of it."""
+
+    table: str
+    taken: int
+    number: int
+
+
 class Claims:
     """The shard rows that name some files, made Python values when they are asked for."""
 
     def __init__(self, material: Material, files: Iterable[DataFile]) -> None:
-        self._at: dict[DataFile, list[tuple[str, int]]] = {file: [] for file in files}
+        self._at: dict[DataFile, list[_Row]] = {file: [] for file in files}
         self._leaves = {leaf.table.digest: leaf.name for leaf in material.root.leaves}
         self._windows = _windows(material)
-        self._tables = {
-            digest: material.rows(digest).combine_chunks() for digest in material.tables
-        }
-        for digest, table in self._tables.items():
+        wanted = pa.array({file.sha256 for file in self._at}, pa.string())
+        self._tables: dict[str, pa.Table] = {}
+        for digest in material.tables if self._at else ():
+            table = material.rows(digest)
+            some = pc.is_in(table["sha256"], value_set=wanted)
+            numbers = np.flatnonzero(some.to_numpy())
+            self._tables[digest] = table = table.filter(some).combine_chunks()
             columns = (table[name].to_pylist() for name in ("step", "sha256", "bytes", "rows"))
-            for number, file in enumerate(map(DataFile, *columns)):
+            for at, file in enumerate(map(DataFile, *columns)):
                 if file in self._at:
-                    self._at[file].append((digest, number))
+                    self._at[file].append(_Row(digest, at, int(numbers[at])))
 
     def of(self, file: DataFile) -> list[tuple[Claim, bool]]:
         """What tables say of a file, and whether the table is a leaf's own, not an earlier one."""
-        return [
-            (self._claim(digest, number), digest in self._leaves)
-            for digest, number in self._at[file]
-        ]
+        return [(self._claim(row), row.table in self._leaves) for row in self._at[file]]
 
-    def _claim(self, digest: str, number: int) -> Claim:
-        name = self._leaves.get(digest, f"the earlier table {digest[:12]}")
-        windows = [(length, int(w[number])) for length, w in self._windows.get(digest, {}).items()]
-        (row,) = self._tables[digest].slice(number, 1).to_pylist()
-        return Claim(leaf=name, row=row, windows=tuple(windows))
+    def _claim(self, at: _Row) -> Claim:
+        name = self._leaves.get(at.table, f"the earlier table {at.table[:12]}")
+        kept = self._windows.get(at.table, {}).items()
+        (row,) = self._tables[at.table].slice(at.taken, 1).to_pylist()
+        windows = tuple((length, int(samples[at.number])) for length, samples in kept)
+        return Claim(leaf=name, row=row, windows=windows)
 
 
 def _windows(material: Material) -> dict[str, dict[int, Ints]]:

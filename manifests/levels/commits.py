@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from manifests.errors import NotInStore
@@ -34,10 +35,18 @@ def task_name(step: str, slice_index: int) -> str:
     return hashlib.sha256(framed).hexdigest()[:32]
 
 
-def read_commit(store: Store, task: Task) -> dict[str, Any]:
+class Commits:
+    """The commits of a store; what step.json says is read once a step."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.inputs_of_step = cache(partial(_step_inputs, store))
+
+
+def read_commit(commits: Commits, task: Task) -> dict[str, Any]:
     """The commit of a task; Bad where it is missing, is another's, or committed other bytes."""
     try:
-        commit = json.loads(store.get(task.key))
+        commit = json.loads(commits.store.get(task.key))
         has = (commit["step"], commit["task"], task_name(task.step, commit["slice_index"]))
         sha256, inputs = commit["data"]["sha256"], inputs_of(commit)
     except NotInStore:
@@ -49,7 +58,7 @@ def read_commit(store: Store, task: Task) -> dict[str, Any]:
     if sha256 != task.sha256:
         what = f"committed {str(sha256)[:12]}, and {task.sha256[:12]} was read of it"
         raise Bad(Kind.LINEAGE, what)
-    if not inputs and (named := _step_inputs(store, task.step)):
+    if not inputs and (named := commits.inputs_of_step(task.step)):
         raise Bad(Kind.LINEAGE, f"names no inputs, and its step reads {', '.join(named)}")
     return dict(commit)
 

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from manifests.levels.commits import Task, inputs_of, read_commit, task_name, wrong_row
+from manifests.levels.commits import Commits, Task, inputs_of, read_commit, task_name, wrong_row
 from manifests.levels.findings import Kind, LevelReport, Progress, listed
 from manifests.levels.metadata import Material
 from manifests.levels.reading import Bad, at_once
-from manifests.store import Store
 
 _LOT = 32
 """Commits that one task of a thread reads: small files, of which there are many."""
@@ -27,10 +26,10 @@ def check_lineage(
     graph: dict[Task, tuple[Task, ...] | None] = {}
     done = 0
     total = sum(len(table.sizes) for table in material.tables.values())
-    tokenizer = material.root.tokenizer.name
+    tokenizer, commits = material.root.tokenizer.name, Commits(material.store)
     for rows in _batches(material):
         lots = [rows[first : first + _LOT] for first in range(0, len(rows), _LOT)]
-        for links in at_once(partial(_of_rows, material.store, tokenizer), lots):
+        for links in at_once(partial(_of_rows, commits, tokenizer), lots):
             _add(graph, links, report)
         done += len(rows)
         if progress:
@@ -39,7 +38,7 @@ def check_lineage(
     waiting = _unseen(graph, list(graph))
     while waiting:
         chunks = [waiting[first : first + _LOT] for first in range(0, len(waiting), _LOT)]
-        for links in at_once(partial(_of_tasks, material.store), chunks):
+        for links in at_once(partial(_of_tasks, commits), chunks):
             _add(graph, links, report)
         waiting = _unseen(graph, waiting)
         if progress:
@@ -90,7 +89,7 @@ def _unseen(graph: dict[Task, tuple[Task, ...] | None], tasks: list[Task]) -> li
     return list(read)
 
 
-def _of_rows(store: Store, tokenizer: str, rows: list[Row]) -> list[_Link]:
+def _of_rows(commits: Commits, tokenizer: str, rows: list[Row]) -> list[_Link]:
     found: list[_Link] = []
     for row in rows:
         task = Task(row["step"], row["key"], row["sha256"])
@@ -99,7 +98,7 @@ def _of_rows(store: Store, tokenizer: str, rows: list[Row]) -> list[_Link]:
         try:
             if task_name(row["step"], row["slice_index"]) != row["key"]:
                 raise Bad(Kind.LINEAGE, "the shard row's key is not that of its step and slice")
-            commit = read_commit(store, task)
+            commit = read_commit(commits, task)
             inputs = tuple(inputs_of(commit))
             if names := wrong_row(row, commit, tokenizer):
                 what = f"the shard row says otherwise: {', '.join(names)}"
@@ -110,11 +109,11 @@ def _of_rows(store: Store, tokenizer: str, rows: list[Row]) -> list[_Link]:
     return found
 
 
-def _of_tasks(store: Store, tasks: list[Task]) -> list[_Link]:
+def _of_tasks(commits: Commits, tasks: list[Task]) -> list[_Link]:
     found: list[_Link] = []
     for task in tasks:
         try:
-            found.append((task, tuple(inputs_of(read_commit(store, task))), []))
+            found.append((task, tuple(inputs_of(read_commit(commits, task))), []))
         except Bad as bad:
             found.append((task, None, [(bad.kind, bad.what)]))
     return found

@@ -10,11 +10,11 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from manifests.errors import DataError
 from manifests.levels.chains import Gone, Rules, check_chains, restarts
 from manifests.levels.findings import Kind, LevelReport, Progress
+from manifests.levels.listing import check_leaves, check_listing, check_parents, read_removed
 from manifests.levels.phases import Parts, check_phases
 from manifests.levels.reading import (
     Bad,
@@ -30,9 +30,9 @@ from manifests.levels.resolution import check_resolution
 from manifests.levels.tables import TableFacts, check_tables
 from manifests.objects.manifest import parse_root
 from manifests.objects.ranges import read_ranges
-from manifests.objects.root import SCHEMA, Descriptor, Root
+from manifests.objects.root import Descriptor, Root
 from manifests.objects.tree import Objects
-from manifests.resolve.types import ORDER, Phase
+from manifests.resolve.types import ORDER
 from manifests.spec.canonical import from_plain
 from manifests.spec.types import Mixture
 from manifests.store import Store
@@ -99,12 +99,12 @@ def check_metadata(
         report.found(Kind.FORM, where, str(error))
         return None
     report.count("objects")
-    _check_listing(root, report)
-    _check_parents(store, root, report)
+    check_listing(root, report)
+    check_parents(store, root, report)
     plain, arrays = _read_parts(store, root, report)
     tables = check_tables(store, _tables(root), report, progress)
     report.count("objects", len(_tables(root)) + report.checked["ranges"])
-    _check_leaves(root, tables, report)
+    check_leaves(root, tables, report)
     mixture = _mixture(root, plain, report)
     material = Material(
         store=store,
@@ -113,7 +113,7 @@ def check_metadata(
         mixture=mixture,
         tables=tables,
         arrays=arrays,
-        removed=_removed(store, root, report),
+        removed=read_removed(store, root, report),
     )
     _check_phases(material, report)
     return material
@@ -131,55 +131,6 @@ def _check_phases(material: Material, report: LevelReport) -> None:
         report.notes.append(f"not resolved again: this version knows the order {ORDER} only")
     elif not check_resolution(root, mixture, parts, report):
         material.unresolved = True
-
-
-def _check_listing(root: Root, report: LevelReport) -> None:
-    """Does the root list what it needs, each once, and no more?"""
-    if root.schema != SCHEMA:
-        report.found(Kind.FORM, "root", f"is of the schema {root.schema}, not {SCHEMA}")
-    names = [leaf.name for leaf in root.leaves]
-    if names != sorted(set(names)):
-        report.found(Kind.FORM, "root", "its leaves are not sorted and distinct")
-    for leaf in root.leaves:
-        if leaf.name != (f"{leaf.source}/{leaf.stratum}" if leaf.stratum else leaf.source):
-            report.found(Kind.FORM, f"leaf {leaf.name}", "is not named by its source and stratum")
-    own = {leaf.table.digest for leaf in root.leaves}
-    listed = [part.digest for part in root.objects]
-    if listed != sorted(set(listed)) or own & set(listed):
-        report.found(
-            Kind.FORM, "root", "its objects are not sorted, distinct and beside the leaves'"
-        )
-    referred = {digest for phase in root.phases for digest in _referred(phase)}
-    for digest in sorted(referred - own - set(listed)):
-        report.found(
-            Kind.MISSING, f"object {digest[:16]}", "phases refer to it; the root lists none"
-        )
-    for digest in sorted(set(listed) - referred):
-        report.found(Kind.FORM, f"object {digest[:16]}", "is listed, and nothing refers to it")
-    if set(root.probes) != {phase.name for phase in root.phases}:
-        report.found(Kind.FORM, "root", "its probes are not of its phases")
-
-
-def _referred(phase: Phase) -> set[str]:
-    found = set()
-    for supply in (supply for segment in phase.segments for supply in segment.supplies):
-        found |= {supply.body.table, supply.body.windows}
-        if supply.head:
-            found |= {supply.head.body.table, supply.head.body.windows, supply.head.holes}
-    return found - {""}
-
-
-def _check_parents(store: Store, root: Root, report: LevelReport) -> None:
-    """Only that they are there, as what they are named with: each is a manifest of its own."""
-    for parent in root.parents:
-        where = key_of(parent, "json")
-        try:
-            parse_root(checked_bytes(store, where, parent, None), "it")
-        except Bad as bad:
-            report.found(bad.kind, where, bad.what)
-        except DataError as error:
-            report.found(Kind.FORM, where, str(error))
-        report.count("objects")
 
 
 def _tables(root: Root) -> list[Descriptor]:
@@ -215,19 +166,6 @@ def _read_parts(store: Store, root: Root, report: LevelReport) -> tuple[Any, dic
     return plain, arrays
 
 
-def _check_leaves(root: Root, tables: dict[str, TableFacts], report: LevelReport) -> None:
-    for leaf in root.leaves:
-        table = tables.get(leaf.table.digest)
-        if table is None or not table.whole:
-            continue
-        has = (len(table.sizes), int(table.documents.sum()), table.tokens)
-        told = (leaf.shards, leaf.documents, leaf.tokens)
-        if has != told:
-            what = "has {:,} shards, {:,} documents, {:,} tokens".format(*has)
-            what += "; the root says {:,}, {:,}, {:,}".format(*told)
-            report.found(Kind.COUNT, f"leaf {leaf.name}", what)
-
-
 def _mixture(root: Root, plain: Any, report: LevelReport) -> Mixture | None:
     if plain is None:
         return None
@@ -248,23 +186,3 @@ def _mixture(root: Root, plain: Any, report: LevelReport) -> Mixture | None:
         if leaf.source not in sources:
             report.found(Kind.RESOLUTION, f"leaf {leaf.name}", "is of no source of the spec")
     return mixture
-
-
-def _removed(store: Store, root: Root, report: LevelReport) -> frozenset[str]:
-    if root.removed is None:
-        return frozenset()
-    report.count("objects")
-    where = key_of(root.removed.digest, root.removed.media)
-    try:
-        data = object_bytes(store, root.removed)
-        column = pq.read_table(pa.BufferReader(data))["id"]
-    except Bad as bad:
-        report.found(bad.kind, where, bad.what)
-        return frozenset()
-    except (pa.ArrowException, OSError, KeyError) as error:
-        report.found(Kind.CORRUPT, where, f"has no ids: {str(error).splitlines()[0]}")
-        return frozenset()
-    ids = column.to_pylist()
-    if None in ids or ids != sorted(set(ids)):
-        report.found(Kind.FORM, where, "its ids are not sorted and distinct")
-    return frozenset(ids)

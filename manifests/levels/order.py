@@ -68,7 +68,7 @@ def _check_phase(material: Material, phase: Phase, report: LevelReport) -> None:
         what = f"positions that plain arithmetic places elsewhere: {listed(list(map(str, differ)))}"
         report.found(Kind.ORDER, where, what)
     chosen = _backwards(material, phase, positions)
-    report.count("backwards", len(chosen))
+    report.count("looked up backwards", len(chosen))
     if lost := _lost(order, [(positions[number], found[number]) for number in chosen]):
         what = f"positions that their samples do not lead back to: {listed(lost)}"
         report.found(Kind.ORDER, where, what)
@@ -76,7 +76,8 @@ def _check_phase(material: Material, phase: Phase, report: LevelReport) -> None:
 
 def _lost(order: PhaseOrder, asked: list[tuple[int, Place]]) -> list[str]:
     """Positions that are not among those of their sample, or whose sample comes twice in an epoch
-    of its segment."""
+    of its segment.
+    """
     groups: dict[tuple[int, int, bool], list[tuple[int, Place]]] = {}
     for position, place in asked:
         groups.setdefault((place.segment, place.supply, place.in_head), []).append(

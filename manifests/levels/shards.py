@@ -50,7 +50,7 @@ class _Done:
 
     findings: list[Finding] = field(default_factory=list)
     times: Times = field(default_factory=dict)
-    bytes: int = 0
+    counts: list[tuple[Level, str, int]] = field(default_factory=list)
 
     def found(self, level: Level, where: str, bad: Bad) -> None:
         self.findings.append(Finding(level=level, kind=bad.kind, where=where, what=bad.what))
@@ -92,7 +92,7 @@ def read_shards(
     if not files:
         return
     watch = Stopwatch()
-    claims = Claims(material, files)
+    claims = Claims(material, asked.content | asked.current | asked.every)
     told = partial(progress, "data files read") if progress else None
 
     def work(file: DataFile) -> _Done:
@@ -104,47 +104,47 @@ def read_shards(
             reports[finding.level].findings.append(finding)
         for level, seconds in done.times.items():
             times[level] = times.get(level, 0.0) + seconds
-        reports[Level.L2].count("bytes", done.bytes)
+        for level, what, number in done.counts:
+            reports[level].count(what, number)
     busy = sum(times.values()) or 1.0
     for level, seconds in times.items():
         reports[level].seconds += watch.seconds * seconds / busy
-    reports[Level.L2].count("data files", len(asked.bytes))
-    if Level.L3 in reports:
-        reports[Level.L3].count("data files", len(asked.content))
-    if Level.L5 in reports:
-        reports[Level.L5].count("data files read", len(asked.current | asked.every))
 
 
 def _read(
     material: Material, asked: Asked, banned: Banned, file: DataFile, claims: Claims
 ) -> _Done:
-    done = _Done(bytes=file.bytes)
+    done = _Done()
     level = Level.L2 if file in asked.bytes else Level.L5
     with done.timed(level):
+        done.counts.append((level, "data files", 1))
+        done.counts.append((level, "bytes", file.bytes))
         try:
             data = checked_bytes(material.store, file.key, file.sha256, file.bytes)
         except Bad as bad:
             done.found(level, file.key, bad)
             return done
-    if file not in asked.content and file not in asked.current and file not in asked.every:
+    in_content, for_bans = file in asked.content, file in asked.current or file in asked.every
+    if not in_content and not for_bans:
         return done
-    level = Level.L3 if file in asked.content else Level.L5
-    with done.timed(level):
+    with done.timed(Level.L3 if in_content else Level.L5):
         try:
             opened = Opened(data)
         except Bad as bad:
-            done.found(level, file.key, bad)
+            done.found(Level.L3 if in_content else Level.L5, file.key, bad)
             return done
         said = claims.of(file)
-        if file in asked.content:
+        if in_content:
+            done.counts.append((Level.L3, "data files", 1))
+            done.counts.append((Level.L3, "records", opened.rows))
             for wrong in wrong_claims(opened, (claim for claim, _ in said)):
-                done.found(level, file.key, wrong)
-    if file not in asked.current and file not in asked.every:
-        return done
-    with done.timed(Level.L5):
-        for claim, current in said:
-            removed = material.removed if current and file in asked.current else frozenset()
-            _find_banned(done, file, opened, claim, removed, banned)
+                done.found(Level.L3, file.key, wrong)
+    if for_bans:
+        with done.timed(Level.L5):
+            done.counts.append((Level.L5, "data files searched", 1))
+            for claim, current in said:
+                removed = material.removed if current and file in asked.current else frozenset()
+                _find_banned(done, file, opened, claim, removed, banned)
     return done
 
 

@@ -50,12 +50,18 @@ class Basin:
     def most(self) -> int | None:
         """The longest segment in which the demands lift no leaf above its cap; None: any."""
         weight, amount = sum(self._weights), sum(self._amounts)
-        longest = None
-        for cap, a, w in zip(self._caps, self._amounts, self._weights, strict=True):
-            if cap is None or (not w and a <= cap * self._unit):
+        longest = self.reach
+        columns = (self._names, self._amounts, self._weights, self._asked)
+        for name, a, w, asked in zip(*columns, strict=True):
+            cap = self._exact.get(name)
+            if cap is None:
                 continue
-            room = (cap * self._unit - a) * weight + amount * w
-            limit = room // (w * self._unit) if w else 0
+            fits = asked * cap.denominator <= cap.numerator * self._unit
+            if fits and (self._outright or not w):
+                continue
+            room = (cap.numerator * self._unit - a * cap.denominator) * weight
+            room += amount * w * cap.denominator
+            limit = room // (w * self._unit * cap.denominator) if w else 0
             longest = limit if longest is None else min(longest, limit)
         return 0 if longest is not None and longest < self.amount else longest
 

@@ -17,17 +17,18 @@ def shortage(stretch: Stretch, basin: Basin, batches: int) -> ConfigError:
     phase, on_cap = stretch.phase, stretch.phase.on_cap
     batch = phase.global_batch
     if on_cap is OnCap.SHRINK:  # not even as few as there may be
-        batches = max(1, ceil(basin.amount / batch))
+        batches = min(batches, max(1, ceil(basin.amount / batch)))
     over = basin.over(batches * batch)
     if over and on_cap is not OnCap.REDISTRIBUTE:
         return _over(stretch, basin, over, batches)
-    if basin.amount > batches * batch:
+    reach = basin.reach
+    if reach is None or reach >= batches * batch:
         return ConfigError(
             f"phase {phase.name}: its entries ask outright for {ceil(basin.amount):,} samples, and"
             f" its budget leaves {batches * batch:,}; raise tokens above"
             f" {_tokens(stretch, ceil(basin.amount)):,}"
         )
-    missing = max(1, batches * batch - (basin.reach or 0))
+    missing = batches * batch - reach
     if stretch.rest is None and not over:
         return ConfigError(
             f"phase {phase.name}: what its entries ask for, rounded to {batches:,} whole steps, is"
@@ -55,8 +56,8 @@ def _over(stretch: Stretch, basin: Basin, over: dict[str, Fraction], batches: in
     ways = [f"raise its max_epochs to {_up(cap.needed(Fraction(ceil(over[worst]))))}"]
     ways.append(_less(stretch, basin))
     if phase.on_cap is OnCap.ERROR:
-        redistributed = basin.fill(batches * phase.global_batch) is not None
-        shrunk = _feasible(stretch, basin.most) is not None
+        redistributed = _goes(stretch, basin, batches * phase.global_batch)
+        shrunk = _feasible(stretch, basin, basin.most) is not None
         choices = ['"redistribute"'] * redistributed + ['"shrink"'] * shrunk
         ways += [f"set on_cap = {' or '.join(choices)}"] if choices else []
     return ConfigError(
@@ -71,19 +72,21 @@ def _less(stretch: Stretch, basin: Basin) -> str:
     if stretch.rest is None:
         return "ask for less"
     redistribute = stretch.phase.on_cap is OnCap.REDISTRIBUTE
-    samples = _feasible(stretch, basin.reach if redistribute else basin.most)
+    samples = _feasible(stretch, basin, basin.reach if redistribute else basin.most)
     if samples is None:
         return "ask for less"
     return f"lower tokens to {_tokens(stretch, samples):,}"
 
 
-def _feasible(stretch: Stretch, limit: int | None) -> int | None:
+def _feasible(stretch: Stretch, basin: Basin, limit: int | None) -> int | None:
     """The most samples, in whole batches, up to a limit; None if that leaves a source without."""
     samples = (limit or 0) // stretch.phase.global_batch * stretch.phase.global_batch
-    fill = stretch.basin().fill(samples) if samples else None
-    if fill is None or any(stretch.refused(fill.quotas())):
-        return None
-    return samples
+    return samples if samples and _goes(stretch, basin, samples) else None
+
+
+def _goes(stretch: Stretch, basin: Basin, samples: int) -> bool:
+    fill = basin.fill(samples)
+    return fill is not None and not any(stretch.refused(fill.quotas()))
 
 
 def _tokens(stretch: Stretch, samples: int) -> int:

@@ -16,6 +16,7 @@ from manifests.interleave import Interleave
 from manifests.order import PhaseOrder, Places, SegmentOrder, rank_of
 from manifests.permutation import base_key, mix, permute
 from manifests.resolve.types import ORDER, Body, Head, Phase, Segment, Supply
+from manifests.resolve.usage import cut
 from manifests.spec.types import Layout
 
 Ints = npt.NDArray[np.int64]
@@ -294,6 +295,31 @@ def test_holes_are_loaded_when_a_head_is_met_and_once() -> None:
     order.places(np.arange(120, 360))
     order.positions(1, 0, True, 5)
     assert loaded == ["holes"]
+
+
+def test_a_segment_cut_short_is_as_it_was_up_to_there_and_knows_of_nothing_beyond() -> None:
+    whole = phase((16, SECOND))
+    (kept,) = cut(whole.segments, 7)
+    assert sum(one.quota for one in kept.supplies) == 7 * 16
+    assert [one.planned for one in kept.supplies] == [one.quota for one in SECOND]
+    before = PhaseOrder(whole, SEED, {"holes": HOLES}.__getitem__)
+    order = PhaseOrder(replace(whole, segments=(kept,)), SEED, {"holes": HOLES}.__getitem__)
+    listed = all_rows(order)
+    assert listed == all_rows(before)[: 7 * 16]
+    for position in (0, 5, 16, 37, 111, 112):
+        so_far = Counter(number for _, number, *_ in listed[:position])
+        assert order.counts(position)[0].tolist() == [so_far[number] for number in range(3)]
+    for number, one in enumerate(kept.supplies):
+        for in_head in (False, True) if one.head else (False,):
+            samples = (one.head.body if one.head and in_head else one.body).samples
+            expected = [
+                position
+                for sample in range(samples)
+                for position, (_, n, h, _, s) in enumerate(listed)
+                if (n, h, s) == (number, in_head, sample)
+            ]
+            _, positions = order.occurrences(0, number, in_head, np.arange(samples))
+            assert positions.tolist() == expected
 
 
 def test_a_supply_without_a_head_has_no_sample_in_it() -> None:

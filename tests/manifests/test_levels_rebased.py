@@ -1,0 +1,108 @@
+"""Manifests that go on from others: their spec alone does not give them, their cursors do."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manifests.build.build import assemble, without
+from manifests.build.holes import GoneSamples
+from manifests.build.supplies import Selected
+from manifests.levels.findings import Kind, Level
+from manifests.levels.verify import verify_manifest
+from manifests.objects.manifest import Manifest, needed, read_root, write_root
+from manifests.objects.tree import Objects
+from manifests.resolve.phases import Version, rebase
+from manifests.select.selection import select
+from manifests.spec.read import parse_mixture
+from manifests.spec.types import Removal
+from manifests.store import Store, open_store
+from tests.manifests.command_line import SPEC
+from tests.manifests.selectable import ids_of
+from tests.manifests.verified import findings, forged, small
+
+EDITED = SPEC.replace('web = "40%"', 'web = "30%"').replace(
+    'synthetic = "60%"', 'synthetic = "70%"'
+)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "root"))
+
+
+def rebased(store: Store, digest: str, step: int, removed: tuple[str, ...] = ()) -> str:
+    """The manifest gone on from a step of pretrain, under the edited spec and without a record."""
+    objects = Objects(store)
+    root = read_root(objects, digest)
+    report = store.url + "/removed.txt"
+    Path(report).write_text("\n".join(removed))
+    mixture = parse_mixture(EDITED + f'\n[[remove]]\nreport = "{report}"\n', "spec.toml")
+    leaves = without(store, select(store, mixture), (Removal(records=removed),))
+    now = Selected(store, objects, leaves)
+    earlier = {part.digest: part for part in needed(root)}
+    holes = GoneSamples(store, objects, mixture.seed, now, earlier)
+    made = rebase(root.phases, mixture, "pretrain", step, Version(supplies=now, holes=holes))
+    written = {**earlier, **now.written}
+    return write_root(
+        objects, assemble(objects, mixture, made.phases, now, written, parents=(digest,))
+    )
+
+
+@pytest.fixture
+def digest(local: Store) -> str:
+    """A rebased manifest, a record of which was taken down at the rebase."""
+    first = Manifest(local, small(local))
+    gone = ids_of(local, first.rows(first.leaf("web").table.digest))[7]
+    return rebased(local, first.digest, 9, (gone,))
+
+
+def test_a_rebased_manifest_is_sound_and_says_how_it_was_checked(local: Store, digest: str) -> None:
+    report = verify_manifest(local, digest, Level.L5)
+    assert [str(found) for found in report.findings] == []
+    assert "it goes on from another manifest" in report.levels[0].notes[0]
+    assert report.levels[4].checked["changed shards"] == 1
+    again = rebased(local, digest, 15)
+    assert [str(found) for found in verify_manifest(local, again, Level.L5).findings] == []
+
+
+@pytest.mark.parametrize("key", ["cursor", "first_epoch", "head.start", "head.taken", "head.epoch"])
+def test_a_cursor_that_does_not_go_on_is_found_at_level_0(
+    key: str, local: Store, digest: str
+) -> None:
+    def change(root: dict[str, Any]) -> None:
+        supply = root["phases"][0]["segments"][1]["supplies"][-1]
+        *path, last = key.split(".")
+        for name in path:
+            supply = supply[name]
+        supply[last] += 1
+        if last in ("start", "taken"):
+            supply["count"] -= 1
+
+    assert (Level.L0, Kind.COUNT) in findings(local, forged(local, digest, change), Level.L0)
+
+
+def less(name: str) -> Callable[[dict[str, Any]], None]:
+    def change(root: dict[str, Any]) -> None:
+        for supply in root["phases"][0]["segments"][0]["supplies"]:
+            supply[name] -= 1
+
+    return change
+
+
+@pytest.mark.parametrize("name", ["quota", "planned"])
+def test_a_plan_that_did_not_come_to_its_quotas_is_found(
+    name: str, local: Store, digest: str
+) -> None:
+    assert (Level.L0, Kind.COUNT) in findings(local, forged(local, digest, less(name)), Level.L0)
+
+
+def test_a_head_that_was_forgotten_is_found_in_the_documents(local: Store, digest: str) -> None:
+    def change(root: dict[str, Any]) -> None:
+        supply = root["phases"][0]["segments"][1]["supplies"][-1]
+        assert supply["head"]
+        supply["head"] = None
+
+    other = forged(local, digest, change)
+    assert (Level.L4, Kind.ORDER) in findings(local, other, Level.L4)
