@@ -1,6 +1,7 @@
 """Where things lie below a root; the only place that knows.
 
 runs/<run>.json                           the plan of a run: recipe, arguments, steps
+hours/<run>/<driver>.json                 from when to when a driver of the run was at work
 steps/<name>@<version>/<fingerprint>/
     step.json                             what this is; provenance, never fingerprinted
     data/<sha256>.parquet                 accepted rows
@@ -64,6 +65,11 @@ def index_file(step: str) -> str:
 def run_file(run: str) -> str:
     """Key of a run's plan."""
     return f"runs/{run}.json"
+
+
+def hours_prefix(run: str) -> str:
+    """Prefix of the working times of a run's drivers, with the closing slash."""
+    return f"hours/{run}/"
 
 
 def inventory_file(sha256: str) -> str:

@@ -53,6 +53,14 @@ class RawFiles:
             return None
         return slices if type(slices) is int and slices >= 0 else None
 
+    def want(self, step: str) -> tuple[int, str] | None:
+        """The amount at which a step ends and what it counts, None for one that has no such end."""
+        try:
+            want = json.loads(self.get(f"{step}/step.json") or b"")["want"]
+            return int(want["amount"]), str(want["unit"])
+        except (ValueError, TypeError, LookupError):
+            return None
+
     def commit(self, key: str) -> dict[str, Any] | None:
         """A commit, None when there is none that can be read."""
         try:
@@ -100,12 +108,13 @@ def _parse(data: bytes) -> dict[str, Any]:
 
 
 def read_parquet(data: bytes, names: list[str]) -> pa.Table:
-    """These columns, of texts; all others are read too, for their checksums, a group at a time."""
+    """These columns, of texts or token counts; all are read, for their checksums, in groups."""
     file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
     groups = (file.read_row_group(i).select(names) for i in range(file.num_row_groups))
     table = pa.concat_tables([file.schema_arrow.empty_table().select(names), *groups])
     if not all(
-        pa.types.is_string(column.type) and not column.null_count for column in table.columns
+        column.type == (pa.int64() if name == "tokens" else pa.string()) and not column.null_count
+        for name, column in zip(names, table.columns, strict=True)
     ):
         raise ValueError(f"not all of {', '.join(names)} are texts in every row")
     return table

@@ -231,7 +231,7 @@ class Reject:
 
     item_id: str
     reason: str
-    """A `Reason`, or `poison` for a quarantined item."""
+    """A `Reason`; `poison` of a quarantined item; `surplus` of a record beyond what is wanted."""
     detail: str
     by: str
     """`name@version` of the generator, filter or reader that refused."""

@@ -7,6 +7,7 @@ and the stats of a data set are the sum of those of its shards.
 
 import hashlib
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -64,6 +65,8 @@ class ShardStats:
     teacher: TeacherUsage = field(default_factory=TeacherUsage)
     rejected: dict[str, int] = field(default_factory=dict)
     """Rejects by reason, `poison` among them."""
+    spent: dict[str, int] = field(default_factory=dict)
+    """Tokens that teachers wrote, by outcome of the item: `accepted`, or the reject's reason."""
 
     @classmethod
     def empty(cls, tokenizer: str = "") -> "ShardStats":
@@ -97,7 +100,11 @@ def _sum(left: Any, right: Any) -> Any:
 
 
 def measure(
-    table: pa.Table, rejects: pa.Table, usage: TeacherUsage, tokenizer: str = ""
+    table: pa.Table,
+    rejects: pa.Table,
+    usage: TeacherUsage,
+    tokenizer: str = "",
+    spent: Mapping[str, int] | None = None,
 ) -> ShardStats:
     """The stats of a data shard, of the rejects beside it and of the calls that made it.
 
@@ -123,6 +130,7 @@ def measure(
         sample=Sample.of(table["id"].to_pylist(), tokens.tolist()),
         teacher=usage,
         rejected=_counts(rejects["reason"]),
+        spent=dict(spent or {}),
     )
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from manifests.id_keys import NO_KEYS, Keys, both, keys_of, listed, missing, repeated, shown, unique
 from manifests.raw_files import RawFiles, read_parquet
+from manifests.verify_taken import Taken, taken, wrong_in_all, wrong_in_slice
 
 WORKERS = 8
 SHOWN = 3
@@ -42,6 +43,8 @@ class Report:
     step: str
     slices: int | None
     """None when step.json does not say."""
+    want: tuple[int, str] | None = None
+    """Amount and unit at which it ends; None for a step that ends with its slices."""
     committed: int = 0
     planned: int = 0
     accepted: int = 0
@@ -79,6 +82,8 @@ class _Task:
     name: str
     commit: dict[str, Any] | None = None
     slice_index: int | None = None
+    taken: Taken | None = None
+    """Of a step that takes."""
     ids: Keys = field(default_factory=lambda: NO_KEYS)
     findings: list[Finding] = field(default_factory=list)
 
@@ -96,36 +101,51 @@ class Verifier:
         self, step: str, *, complete: bool, progress: Progress | None = None
     ) -> Iterator[Report]:
         """The step's report, then those of the steps it read, and so on."""
-        waiting = {step: None}
+        waiting: dict[str, int | None] = {step: None}
         done: set[str] = set()
         while waiting:
-            address, _ = waiting.popitem()
+            address, needed = waiting.popitem()
             done.add(address)
-            report = self.verify(address, complete=complete, progress=progress)
+            report = self.verify(address, complete=complete, progress=progress, needed=needed)
             yield report
-            waiting |= dict.fromkeys(i for i in report.inputs if i not in done)
+            # Of what an amount is taken from, only the slices that were read have to be there.
+            if report.want is not None:
+                needed = report.committed
+            waiting |= dict.fromkeys((i for i in report.inputs if i not in done), needed)
 
-    def verify(self, step: str, *, complete: bool, progress: Progress | None = None) -> Report:
-        """Everything that can be found in the step at this address."""
-        report = Report(step=step, slices=self._files.slices(step))
-        if report.slices is None:
+    def verify(
+        self,
+        step: str,
+        *,
+        complete: bool,
+        progress: Progress | None = None,
+        needed: int | None = None,
+    ) -> Report:
+        """Everything that can be found in the step at this address.
+
+        With `complete`, slices that have not committed are findings: the first `needed`, or all.
+        """
+        want = self._files.want(step)
+        report = Report(step=step, slices=self._files.slices(step), want=want)
+        if report.slices is None and not want:
             report.findings.append(Finding("corrupt", "step.json", "says no number of slices"))
         names = sorted(self._files.names(f"{step}/commits"))
         tasks = []
         with ThreadPoolExecutor(WORKERS) as workers:
-            for task in workers.map(lambda name: self._check_commit(step, name), names):
+            for task in workers.map(lambda name: self._check_commit(step, name, want), names):
                 tasks.append(task)
                 if progress:
                     progress(step, len(tasks), len(names))
         _sum_up(report, tasks)
-        report.findings += _slices_twice_or_missing(report, tasks, complete)
+        report.findings += _slices_twice_or_missing(report, tasks, complete, needed)
+        report.findings += _amount_missed(report, tasks, complete)
         report.findings += _rows_twice(tasks)
         report.findings += self._inputs_twice_or_unread(report, tasks)
         report.orphans = self._orphans(step, tasks)
         report.findings.sort()
         return report
 
-    def _check_commit(self, step: str, file: str) -> _Task:
+    def _check_commit(self, step: str, file: str, want: tuple[int, str] | None) -> _Task:
         task = _Task(file.removesuffix(".json"))
         commit = self._files.commit(f"{step}/commits/{file}")
         if commit is None:
@@ -138,17 +158,23 @@ class Verifier:
             task.found("corrupt", f"the file's name does not fit its content, {of}")
             return task
         task.commit = commit
-        data = self._columns(task, f"{step}/data", commit["data"], ["item_id", "id"])
+        names = ["item_id", "id", *(["tokens"] if want else [])]
+        data = self._columns(task, f"{step}/data", commit["data"], names)
         rejects = self._columns(task, f"{step}/rejects", commit["rejects"], ["item_id", "reason"])
         if data is not None and rejects is not None:
             task.ids = keys_of(data["id"])
-            self._check_items(task, commit, data["item_id"], rejects)
+            planned = self._check_items(task, commit, data["item_id"], rejects)
+            if want:
+                task.taken = taken(commit["slice_index"], data, rejects.num_rows, want[1])
+                reasons = rejects["reason"].to_pylist()
+                for wrong in wrong_in_slice(planned, keys_of(data["item_id"]), reasons):
+                    task.found("ledger", wrong)
         return task
 
     def _check_items(
         self, task: _Task, commit: dict[str, Any], data: pa.ChunkedArray, rejects: pa.Table
-    ) -> None:
-        """Do the rows bear out the ledger, and the inputs the items?"""
+    ) -> Keys:
+        """Do the rows bear out the ledger, and the inputs the items? The rows of its inputs."""
         ledger, refused = commit["ledger"], keys_of(rejects["item_id"])
         accepted = unique(keys_of(data))
         reasons = Counter(rejects["reason"].to_pylist())
@@ -169,10 +195,11 @@ class Verifier:
             task.found("twice", f"refused more than once: {shown(again, SHOWN)}")
         if len(again := both(accepted, refused)):
             task.found("twice", f"both accepted and refused: {shown(again, SHOWN)}")
-        if commit["inputs"]:
-            self._check_inputs(task, commit["inputs"], np.concatenate([accepted, refused]))
+        if not commit["inputs"]:
+            return NO_KEYS
+        return self._check_inputs(task, commit["inputs"], np.concatenate([accepted, refused]))
 
-    def _check_inputs(self, task: _Task, inputs: list[dict[str, Any]], items: Keys) -> None:
+    def _check_inputs(self, task: _Task, inputs: list[dict[str, Any]], items: Keys) -> Keys:
         """Is every row of the shards that the task read one of its items, and the reverse?"""
         wanted = []
         for shard in inputs:
@@ -183,13 +210,14 @@ class Verifier:
                 task.found("corrupt", f"it read other bytes than task {shard['task']} committed")
             table = self._columns(task, f"{shard['step']}/data", shard, ["id"])
             if table is None:
-                return
+                return NO_KEYS
             wanted.append(keys_of(table["id"]))
         planned = np.concatenate(wanted)
         if len(lost := missing(planned, items)):
             task.found("lost", f"neither accepted nor refused: {shown(lost, SHOWN)}")
         if len(extra := missing(items, planned)):
             task.found("ledger", f"items that its inputs do not have: {shown(extra, SHOWN)}")
+        return planned
 
     def _columns(
         self, task: _Task, folder: str, shard: dict[str, Any], names: list[str]
@@ -224,7 +252,9 @@ class Verifier:
         ]
         report.inputs = sorted({step for step, _ in reads})
         for step in report.inputs if report.complete else ():
-            names = (name.removesuffix(".json") for name in self._files.names(f"{step}/commits"))
+            names = {name.removesuffix(".json") for name in self._files.names(f"{step}/commits")}
+            if report.want:  # what the slices behind gave is for whoever asks for more
+                names &= {_task_id(step, number) for number in range(report.committed)}
             if unread := sorted(name for name in names if (step, name) not in reads):
                 findings.append(
                     Finding("lost", f"input {step}", f"not read: {listed(unread, SHOWN)}")
@@ -259,7 +289,7 @@ def _sum_up(report: Report, tasks: Iterable[_Task]) -> None:
 
 
 def _slices_twice_or_missing(
-    report: Report, tasks: Sequence[_Task], complete: bool
+    report: Report, tasks: Sequence[_Task], complete: bool, needed: int | None
 ) -> list[Finding]:
     seen = Counter(task.slice_index for task in tasks if task.slice_index is not None)
     findings = [
@@ -272,10 +302,24 @@ def _slices_twice_or_missing(
             what = f"not planned, of {report.slices}: {listed(beyond, SHOWN)}"
             findings.append(Finding("ledger", "slices", what))
         good = {task.slice_index for task in tasks if task.commit}
-        missing = [i for i in range(report.slices) if i not in good]
+        wanted = report.slices if needed is None else needed
+        missing = [i for i in range(wanted) if i not in good]
         if complete and missing:
-            what = f"not committed, of {report.slices}: {listed(missing, SHOWN)}"
+            what = f"not committed, of {wanted}: {listed(missing, SHOWN)}"
             findings.append(Finding("lost", "slices", what))
+    return findings
+
+
+def _amount_missed(report: Report, tasks: Sequence[_Task], complete: bool) -> list[Finding]:
+    """How a step that takes has not taken just what it was asked for."""
+    if report.want is None:
+        return []
+    amount, unit = report.want
+    slices = [task.taken for task in tasks if task.taken]
+    findings = [Finding("ledger", "amount", w) for w in wrong_in_all(slices, amount, unit)]
+    have = sum(one.amount for one in slices)
+    if have < amount and (complete or report.slices is not None):
+        findings.append(Finding("lost", "amount", f"{have} of {amount} {unit}"))
     return findings
 
 

@@ -49,6 +49,23 @@ def _what_runs(command: Callable[..., Any]) -> Callable[..., Any]:
 @cli.command()
 @_what_runs
 @ROOT
+@click.option(
+    "--want",
+    multiple=True,
+    metavar="[GENERATOR=]AMOUNT",
+    help="End with so many accepted records or tokens, as in rewrite_easy@1=5000records or"
+    " 2e6tokens; without GENERATOR, of each that is not named.",
+)
+@click.option(
+    "--max-teacher-tokens",
+    type=click.FloatRange(1),
+    help="End when teachers have written so many for the run's steps, as in 1e9.",
+)
+@click.option(
+    "--max-hours",
+    type=click.FloatRange(0, min_open=True),
+    help="End when drivers of the run have worked for so long, resumed ones added up.",
+)
 @click.option("--reuse", multiple=True, metavar="RUN|STEP", help="Take its answers where equal.")
 @click.option(
     "--workers",

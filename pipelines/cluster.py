@@ -19,6 +19,7 @@ from pipelines.plan import code_version
 from pipelines.step import Step
 from pipelines.work.generate import Generate, GenerateTask, run_generate
 from pipelines.work.outcome import commit_outcome
+from pipelines.work.take import Take
 from pipelines.worker import Worker, WorkerConfig, WorkerSnapshot
 
 REPOSITORY = Path(__file__).parents[1]
@@ -80,13 +81,16 @@ def _check_code(config: WorkerConfig) -> None:
         )
 
 
-def _run_map(config: WorkerConfig, step: Step, slice_index: int) -> Commit:
-    """Run a map task to its commit."""
+def _run_map(config: WorkerConfig, step: Step, slice_index: int, before: int) -> Commit:
+    """Run a map task to its commit; `before`: what was taken of earlier slices."""
     _check_code(config)
     store = open_store(config.root)
     assert not isinstance(step.work, Generate)
     inputs = [needed.address for needed in step.inputs]
-    outcome = step.work.run(store, inputs, slice_index)
+    if isinstance(step.work, Take):
+        outcome = step.work.run(store, inputs, slice_index, before)
+    else:
+        outcome = step.work.run(store, inputs, slice_index)
     commit, _ = commit_outcome(store, step.address, slice_index, outcome)
     return commit
 
@@ -113,6 +117,10 @@ class _GenerateWorker:
     async def snapshot(self) -> WorkerSnapshot:
         """What this worker is doing now."""
         return (await self._started()).snapshot()
+
+    async def grant(self, tokens: int) -> None:
+        """Let it ask until teachers have written so many tokens for it."""
+        (await self._started()).allowance.grant(tokens)
 
     async def stop(self) -> None:
         """Write down every answer that is there and let go of the teacher."""

@@ -2,8 +2,9 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,14 +15,21 @@ from manifests.errors import ConfigError, ScriptoriumError
 from manifests.store import Store, open_store, probe
 from manifests.tokenizers import Tokenizer, keep_tokenizer, tokenizer_of
 from pipelines import overrides, status, view, view_plan
+from pipelines.amounts import Want, parse_wants, with_wants
 from pipelines.estimate import bill, estimates
 from pipelines.plan import Plan, code_version, read_runs, record_plan
 from pipelines.recipes.catalog import recipe
 from pipelines.recipes.flow import Flow, Setting
-from pipelines.step import Step, committed_tasks, tasks
+from pipelines.step import Step, committed_tasks, in_order, tasks
 from pipelines.teachers import NOBODY, Teachers, find_teachers, parse_roles, planned_teachers
 from pipelines.work.generate import Generate
+from pipelines.work.take import Take
 
+if TYPE_CHECKING:
+    from pipelines.report import Report
+
+LIMITED = 3
+"""Exit status of a run that came to a ceiling before it had everything."""
 STOPPED = 143
 """Exit status of a run that was asked to stop: 128 + SIGTERM."""
 
@@ -32,30 +40,50 @@ def run_recipe(name: str, root: str, *, as_json: bool, **options: Any) -> None:
     function = recipe(name)
     values = overrides.parse(name, function, options["overrides"])
     roles = parse_roles(options["role"])
+    wants = parse_wants(options["want"])
     tokenizer = named_tokenizer(options["tokenizer"])
     store = open_store(root)
     reuse = tuple(_reused(store, options["reuse"]))
     asked = options["teacher"]
     teachers = find_teachers(asked, options["model"], roles) if asked else NOBODY
-    plan = make_plan(name, values, teachers, tokenizer)
+    plan = make_plan(name, values, teachers, tokenizer, wants)
     _probe(store)  # the first write
     record_plan(store, plan, accept_code=options["accept_code_change"])
     if plan.tokenizer_file:
         keep_tokenizer(store, plan.tokenizer_file)
     click.echo(f"run {plan.run} ({name}) on {root}", err=True)
-    finished = is_complete(store, plan) or _drive(store, plan, teachers, reuse, options)
+    complete = is_complete(store, plan)
+    report = None if complete else _drive(store, plan, teachers, reuse, options)
     print_run(store, plan, root, as_json=as_json)
-    if not finished:
+    _end(report, wants)
+
+
+def _end(report: "Report | None", wants: Sequence[Want]) -> None:
+    """Say which bound ended a run, and exit as it asks."""
+    if report and report.stopped:
         click.echo("stopped; the same command goes on from here", err=True)
         sys.exit(STOPPED)
+    if report and report.ceiling:
+        click.echo(f"ended by {report.ceiling}; the same command with more goes on", err=True)
+        sys.exit(LIMITED)
+    if report and report.lacking:
+        told = (
+            f"{a.wanted - a.have:,} of {a.wanted:,} {a.unit} of {a.name}" for a in report.lacking
+        )
+        raise ScriptoriumError(
+            f"the sources are used up and lack {', '.join(told)}: give more sources, or want less"
+        )
+    if wants:
+        click.echo("ended: all that is wanted is there", err=True)
 
 
 def is_complete(store: Store, plan: Plan) -> bool:
     """Whether every task has committed and every step is indexed: nothing is left to do."""
-    return all(
-        store.exists(layout.index_file(step.address))
-        and committed_tasks(store, step) >= {t.id for t in tasks([step], plan.slices)}
-        for step in plan.steps
+    taken = [end for end in plan.ends if isinstance(end.work, Take)]
+    whole = in_order([end for end in plan.ends if end not in taken])
+    # An amount that is reached is indexed as a last thing; what it is made of need not be whole.
+    return all(store.exists(layout.index_file(step.address)) for step in (*taken, *whole)) and all(
+        committed_tasks(store, step) >= {t.id for t in tasks([step], plan.slices)} for step in whole
     )
 
 
@@ -78,18 +106,23 @@ def _probe(store: Store) -> None:
 
 def _drive(
     store: Store, plan: Plan, teachers: Teachers, reuse: tuple[str, ...], options: dict[str, Any]
-) -> bool:
+) -> "Report":
     from pipelines import cluster
+    from pipelines.ceilings import Ceilings
     from pipelines.progress import Progress
-    from pipelines.runner import MAPS_BESIDE, Options, Runner
+    from pipelines.report import MAPS_BESIDE, Options
+    from pipelines.runner import Runner
     from pipelines.worker import WorkerConfig
 
+    most = options["max_teacher_tokens"]
+    ceilings = Ceilings(teacher_tokens=most and int(most), hours=options["max_hours"])
     worker = WorkerConfig(
         root=store.url,
         endpoints=teachers.endpoints,
         roles=teachers.roles,
         code=code_version(),
         items_in_flight=options["in_flight"],
+        bounded=ceilings.teacher_tokens is not None,
     )
     asking = any(step.asks_teacher for step in plan.steps)
     chosen = Options(
@@ -97,11 +130,12 @@ def _drive(
         map_tasks=MAPS_BESIDE if asking else max(MAPS_BESIDE, options["workers"]),
         reuse=reuse,
         keep_transcripts=not options["drop_transcripts"],
+        ceilings=ceilings,
     )
     progress = Progress()
     with cluster.connected(chosen.workers):
         try:
-            return not Runner(store, plan, worker, chosen, progress).run().stopped
+            return Runner(store, plan, worker, chosen, progress).run()
         finally:
             progress.close()
 
@@ -113,16 +147,20 @@ def named_tokenizer(given: str | None) -> tuple[Tokenizer, Path | None]:
 
 
 def make_plan(
-    name: str, values: dict[str, Any], teachers: Teachers, tokenizer: tuple[Tokenizer, Path | None]
+    name: str,
+    values: dict[str, Any],
+    teachers: Teachers,
+    tokenizer: tuple[Tokenizer, Path | None],
+    wants: Sequence[Want] = (),
 ) -> Plan:
-    """The plan of a recipe with these values and teachers."""
+    """The plan of a recipe with these values, teachers and amounts."""
     counted, file = tokenizer
     setting = Setting(teachers=tuple(sorted(teachers.roles.items())), tokenizer=counted)
     made: Flow = recipe(name)(setting, **values)
     return Plan(
         recipe=name,
         arguments=overrides.shown(values),
-        ends=made.ends,
+        ends=with_wants(made.ends, wants),
         slices=made.slices,
         inventory=made.inventory,
         tokenizer_file=file,

@@ -37,8 +37,8 @@ class Crew:
         self._alone: Any = None
         self._load: Counter[Any] = Counter()
         self._asked: dict[Any, tuple[Any, float]] = {}
-        self._known: set[Any] = set()
-        """Workers that have answered before: one that is still starting does not hang."""
+        self._known: dict[Any, WorkerSnapshot] = {}
+        """What workers last answered: one that has not, and is still starting, does not hang."""
         self.deaths = 0
 
     def free(self) -> Any:
@@ -75,7 +75,7 @@ class Crew:
         logger.warning("a worker died and is replaced: %s", str(death).splitlines()[0])
         self._load.pop(worker, None)
         self._asked.pop(worker, None)
-        self._known.discard(worker)
+        self._known.pop(worker, None)
         ray.kill(worker)  # one that only seemed dead must not go on
 
     def look(self) -> list[WorkerSnapshot]:
@@ -89,6 +89,12 @@ class Crew:
         for ref in silent:
             self._kill_if_hung(waiting[ref], now)
         return [found for ref in done if (found := self._heard(waiting[ref], ref)) is not None]
+
+    def grant(self, tokens: int) -> None:
+        """Let the workers ask for so many tokens more, each for an equal part."""
+        share = -(-tokens // max(1, len(self._known)))
+        for worker, snapshot in self._known.items():
+            worker.grant.remote(snapshot.asked_tokens + share)
 
     def stop(self, seconds: float) -> None:
         """Have every answer written down and the teacher let go, if that can be had in time."""
@@ -111,7 +117,7 @@ class Crew:
             return None
         except RayTaskError:
             return None  # it could not start, and its tasks say why
-        self._known.add(worker)
+        self._known[worker] = snapshot
         return snapshot
 
     def _kill_if_hung(self, worker: Any, now: float) -> None:

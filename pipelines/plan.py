@@ -22,6 +22,7 @@ from manifests.fingerprint import canonical_json, content_id, fingerprint, sha25
 from manifests.store import Store
 from pipelines.step import Step, committed_tasks, in_order, tasks
 from pipelines.work.generate import Generate
+from pipelines.work.take import Take, Unit
 
 REPOSITORY = Path(__file__).parents[1]
 DATA_PACKAGES = ("manifests", "generators", "filters", "pipelines/work")
@@ -73,6 +74,15 @@ class Plan:
         return content_id("run", self.recipe, *(step.address for step in self.steps))[:16]
 
 
+class WantNote(BaseModel):
+    """The amount at which a step that takes ends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    amount: int
+    unit: Unit
+
+
 class StepNote(BaseModel):
     """One step as a run's plan and the step's own file name it."""
 
@@ -82,6 +92,8 @@ class StepNote(BaseModel):
     inputs: tuple[str, ...]
     slices: int
     kind: str
+    want: WantNote | None = None
+    """None for a step that takes every slice whole."""
 
 
 class RunNote(BaseModel):
@@ -103,9 +115,15 @@ def notes(plan: Plan) -> tuple[StepNote, ...]:
             inputs=tuple(needed.address for needed in step.inputs),
             slices=plan.slices,
             kind=type(step.work).__name__,
+            want=_want(step),
         )
         for step in plan.steps
     )
+
+
+def _want(step: Step) -> WantNote | None:
+    take = step.work
+    return WantNote(amount=take.amount, unit=take.unit) if isinstance(take, Take) else None
 
 
 def record_plan(store: Store, plan: Plan, *, accept_code: bool) -> None:
@@ -119,14 +137,16 @@ def record_plan(store: Store, plan: Plan, *, accept_code: bool) -> None:
         store.put(key, plan.inventory)
     code = code_version()
     for step, note in zip(plan.steps, notes(plan), strict=True):
-        about = {**note.model_dump(), **_method(step), "work": repr_work(step), "code": code}
-        about |= provenance()
+        about = note.model_dump(exclude_none=True)
+        about |= {**_method(step), "work": repr_work(step), "code": code, **provenance()}
+        if note.want:
+            del about["slices"]  # said by `close_taken`: nobody knows now how many it takes
         if not store.create(layout.step_file(step.address), canonical_json(about)):
             _same_code(store, step, plan.slices, code, accept_code)
     run = RunNote(
         run=plan.run, recipe=plan.recipe, arguments=dict(plan.arguments), steps=notes(plan)
     )
-    store.create(layout.run_file(plan.run), canonical_json(run.model_dump()))
+    store.create(layout.run_file(plan.run), canonical_json(run.model_dump(exclude_none=True)))
 
 
 def _same_code(store: Store, step: Step, slices: int, code: str, accept_code: bool) -> None:
@@ -134,12 +154,21 @@ def _same_code(store: Store, step: Step, slices: int, code: str, accept_code: bo
     begun = json.loads(store.get(layout.step_file(step.address)))
     if begun.get("code") == code or accept_code:
         return
+    if isinstance(step.work, Take):
+        slices = begun.get("slices", slices)
     if not committed_tasks(store, step) >= {task.id for task in tasks([step], slices)}:
         raise ConfigError(
             f"{step.address} was begun by other code ({begun.get('code', '?')[:12]}, this is "
             f"{code[:12]}): give the step or its generator a new version, or run with "
             "--accept-code-change if the change does not touch what it writes"
         )
+
+
+def close_taken(store: Store, step: Step, slices: int) -> None:
+    """Say in the step's own file that it is whole with so many slices: its amount is reached."""
+    key = layout.step_file(step.address)
+    about = json.loads(store.get(key))
+    store.put(key, canonical_json({**about, "slices": slices}))
 
 
 def _method(step: Step) -> dict[str, object]:

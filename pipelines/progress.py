@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from pipelines.runner import Report
+from pipelines.report import Report
 from pipelines.worker import WorkerSnapshot
 
 LOG_SECONDS = 10.0
@@ -47,12 +47,19 @@ class Progress:
             f"{seconds // 60:3d}:{seconds % 60:02d} [{'#' * full}{'.' * (BAR - full)}] "
             f"{report.committed}/{report.tasks} tasks · items {accepted} accepted "
             f"{rejected} rejected · {flying} calls in flight · {self._speed():.0f} tok/s"
-            f"{_trouble(workers)}"
+            f"{_amounts(report)}{_trouble(workers)}"
         )
 
     def _speed(self) -> float:
         (first, before), (last, after) = self._tokens[0], self._tokens[-1]
         return max(0, after - before) / (last - first) if last > first else 0.0
+
+
+def _amounts(report: Report) -> str:
+    short = [a for a in report.amounts if a.have < a.wanted]
+    told = "".join(f" · {a.name} {a.have:,}/{a.wanted:,} {a.unit}" for a in short[:3])
+    more = len(short) - 3
+    return told + (f" and {more} more" if more > 0 else "")
 
 
 def _trouble(workers: Sequence[WorkerSnapshot]) -> str:

@@ -10,7 +10,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -24,15 +23,18 @@ from ray.exceptions import (
 )
 
 from manifests import layout
-from manifests.commits import Commit, Ledger
+from manifests.commits import Commit
 from manifests.errors import ScriptoriumError, StoreFull
 from manifests.index import build_index
 from manifests.store import Store
 from pipelines.backlog import Backlog
+from pipelines.ceilings import Limits
 from pipelines.cluster import run_map
 from pipelines.crew import Crew
 from pipelines.plan import Plan
+from pipelines.report import Options, Report
 from pipelines.step import Task, committed_tasks
+from pipelines.taking import Taking
 from pipelines.work.generate import Generate, GenerateTask
 from pipelines.worker import WorkerConfig, WorkerSnapshot
 
@@ -45,38 +47,10 @@ HOPELESS_AFTER = 40
 QUARANTINE_SHARE = 0.01
 QUARANTINE_FLOOR = 10
 """A run with more quarantined items than this share (and this many) stops: promise P7."""
-MAPS_BESIDE = 2
-"""Map tasks at once beside workers that generate: they are quick, and keep those fed."""
 ROOM_SECONDS = 5.0
 STOP_SECONDS = 10.0
 
 DEATHS = (RayActorError, WorkerCrashedError, OutOfMemoryError, NodeDiedError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a run is executed; none of it bears on what is written."""
-
-    workers: int = 1
-    open_tasks: int = 4
-    """Tasks open at once in each generate worker."""
-    map_tasks: int = MAPS_BESIDE
-    silence_seconds: float = 180.0
-    """How long a worker may not answer before it is taken for hung and killed."""
-    reuse: tuple[str, ...] = ()
-    keep_transcripts: bool = True
-
-
-@dataclass(slots=True)
-class Report:
-    """What a run came to."""
-
-    tasks: int = 0
-    committed: int = 0
-    ledgers: dict[str, Ledger] = field(default_factory=dict)
-    """By step address, of the tasks that committed in this run."""
-    stopped: bool = False
-    worker_deaths: int = 0
 
 
 Watch = Callable[[Report, Sequence[WorkerSnapshot]], None]
@@ -105,16 +79,20 @@ class Runner:
         self._suspects: deque[Task] = deque()
         self._full_until = 0.0
         self._stop = False
-        self.report = Report()
+        window = options.workers * options.open_tasks
+        self._taking = Taking(store, plan, window)
+        self.report = Report(amounts=self._taking.amounts)
 
     def run(self) -> Report:
-        """Run until every task has committed, or until told to stop.
+        """Run until every task has committed, or all that is wanted; or until told to stop.
 
         Raises:
             ScriptoriumError: What stops the whole run; everything committed stands.
         """
         committed = self._read_committed()
-        self._backlog = Backlog(self._plan, committed)
+        self._taking.start(committed)
+        self._backlog = Backlog(self._plan, committed, self._taking.quotas)
+        self._limits = Limits(self._store, self._plan, self._options.ceilings)
         self.report.tasks = len(self._plan.steps) * self._plan.slices
         self.report.committed = sum(len(ids) for ids in committed.values())
         with _signals(self._ask_to_stop):
@@ -122,15 +100,20 @@ class Runner:
                 self._loop()
             finally:
                 self._crew.stop(STOP_SECONDS)
+                self._limits.close()
         self.report.stopped = self._stop
-        if not self._stop:
-            self._index()
+        self.report.amounts = self._taking.amounts
+        if not self._stop and not self.report.ceiling:
+            self.report.lacking = self._taking.lacking
+        self._taking.close()
+        self._index()
         return self.report
 
     def _index(self) -> None:
-        """Write the index of each step, now that all are complete."""
+        """Write the index of each step that is complete."""
         for step in self._plan.steps:
-            if not self._store.exists(layout.index_file(step.address)):
+            complete = self._backlog.all_committed(step, self._plan.slices)
+            if complete and not self._store.exists(layout.index_file(step.address)):
                 build_index(self._store, step.address)
 
     def _read_committed(self) -> dict[str, set[str]]:
@@ -138,9 +121,12 @@ class Runner:
 
     def _loop(self) -> None:
         looked = 0.0
-        while (self._running or self._backlog or self._suspects) and not self._stop:
+        while (self._running or self._backlog or self._suspects) and not self._ending():
             if time.monotonic() >= self._full_until:
                 self._dispatch()
+            if self._limits.ended and not self._mapping():
+                self.report.ceiling = self._limits.ended
+                break
             if self._running:
                 done, _ = ray.wait(list(self._running), num_returns=1, timeout=0.5)
                 for ref in done:
@@ -149,16 +135,33 @@ class Runner:
                 time.sleep(0.2)
             if time.monotonic() - looked > 2.0:
                 looked = time.monotonic()
-                snapshots = self._crew.look()
-                self.report.worker_deaths = self._crew.deaths
-                self._watch(self.report, snapshots)
+                self._look()
+
+    def _ending(self) -> bool:
+        return self._stop or self._taking.done
+
+    def _mapping(self) -> int:
+        return sum(1 for _, worker in self._running.values() if worker is None)
+
+    def _look(self) -> None:
+        snapshots = self._crew.look()
+        self._limits.look(snapshots)
+        if (left := self._limits.left) is not None:
+            self._crew.grant(left)
+        self.report.worker_deaths = self._crew.deaths
+        self.report.amounts = self._taking.amounts
+        self._watch(self.report, snapshots)
 
     def _dispatch(self) -> None:
-        mapping = sum(1 for _, worker in self._running.values() if worker is None)
-        while mapping < self._options.map_tasks and (task := self._backlog.next_map()):
-            ref = run_map.remote(self._config, task.step, task.slice)
+        mapping, held = self._mapping(), self._limits.held
+        while mapping < self._options.map_tasks and (
+            task := self._backlog.next_map(begin=not held)
+        ):
+            ref = run_map.remote(self._config, task.step, task.slice, self._taking.before(task))
             self._running[ref] = (task, None)
             mapping += 1
+        if held:
+            return
         while task := self._backlog.next_generate():
             if self._deaths[task.id] >= ALONE_AFTER:
                 self._suspects.append(task)
@@ -204,6 +207,7 @@ class Runner:
         self.report.ledgers[address] = before + commit.ledger if before else commit.ledger
         self._stop_if_poisoned(address)
         self._backlog.committed(task)
+        self._taking.committed(task, commit, self._backlog)
 
     def _stop_if_poisoned(self, address: str) -> None:
         ledger = self.report.ledgers[address]

@@ -4,27 +4,22 @@ Nothing is asked of Ray or of a driver, so the answer is right while a run is go
 everything has died. It costs one listing a step (two while the step is open) and its commits.
 """
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from manifests import layout
-from manifests.commits import Ledger, read_commits, task_id
+from manifests.commits import Ledger, read_commits
 from manifests.errors import ConfigError
 from manifests.stats import ShardStats
 from manifests.store import Store
+from pipelines.answers import Kept, kept_answers
 from pipelines.plan import RunNote, StepNote, read_runs
 from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
 from pipelines.work.organic import Organic
+from pipelines.work.outcome import POISON
 from pipelines.work.screen import Screen
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """Answers of tasks that have not committed: what going on will not ask again."""
-
-    tasks: int = 0
-    segments: int = 0
+from pipelines.work.spent import ACCEPTED
+from pipelines.work.take import Take, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +48,57 @@ class StepStatus:
         return f"{self.name}/{self.address.split('/')[2][:8]}"
 
     @property
+    def have(self) -> int:
+        """Of what a step that takes was asked for."""
+        tokens = self.note.want is not None and self.note.want.unit is Unit.TOKENS
+        return self.stats.tokens if tokens else self.ledger.rows
+
+    @property
     def complete(self) -> bool:
+        """Whether all slices have committed, or the amount is reached."""
+        if self.note.want is not None:
+            return self.have >= self.note.want.amount
         return self.committed == self.note.slices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Where the tokens went that teachers wrote for a step."""
+
+    accepted: int
+    """For the rows of the end."""
+    rejected: Mapping[str, int]
+    """By reason of the method."""
+    gates: Mapping[str, int]
+    """By reason of a gate."""
+    quarantined: int
+    beyond: int
+    """For records that passed and are not wanted; there for whoever wants more."""
+    unfinished: int
+    """For stored answers of open tasks, and for what is not screened yet."""
+
+    @property
+    def charged(self) -> int:
+        """What the accepted rows cost, with all that was lost on the way to them."""
+        lost = sum(self.rejected.values()) + sum(self.gates.values())
+        return self.accepted + lost + self.quarantined
+
+
+def spent_by(step: StepStatus, screen: StepStatus | None, taken: StepStatus | None) -> Spent:
+    """Where the tokens of a generate step went, by the commits of it and of those behind it."""
+    rejected = dict(step.stats.spent)
+    quarantined, written = rejected.pop(POISON, 0), rejected.pop(ACCEPTED, 0)
+    gates = dict(screen.stats.spent) if screen else {ACCEPTED: written}
+    passed = gates.pop(ACCEPTED, 0)
+    accepted = taken.stats.spent.get(ACCEPTED, 0) if taken else passed
+    return Spent(
+        accepted=accepted,
+        rejected=rejected,
+        gates=gates,
+        quarantined=quarantined,
+        beyond=passed - accepted,
+        unfinished=step.kept.tokens + written - passed - sum(gates.values()),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +108,19 @@ class Written:
     generate: StepStatus
     screen: StepStatus | None
     """None in a run that does not screen."""
+    taken: StepStatus | None = None
+    """None where no amount is asked for."""
 
     @property
     def end(self) -> StepStatus:
         """The step whose rows are the generator's records."""
-        return self.screen or self.generate
+        return self.taken or self.screen or self.generate
+
+    @property
+    def steps(self) -> tuple[StepStatus, ...]:
+        """Those that only this generator has."""
+        found = (self.generate, self.screen, self.taken)
+        return tuple(step for step in found if step is not None)
 
     @property
     def share(self) -> float | None:
@@ -77,10 +129,21 @@ class Written:
         return ledger.accepted / ledger.planned if ledger.planned else None
 
     @property
+    def spent(self) -> Spent:
+        """Where the teacher's tokens went."""
+        return spent_by(self.generate, self.screen, self.taken)
+
+    @property
     def cost(self) -> float | None:
         """Tokens that the teacher wrote for each token kept; None without either."""
-        kept, spent = self.end.stats.tokens, self.generate.stats.teacher.completion_tokens
-        return spent / kept if kept and spent else None
+        kept, charged = self.end.stats.tokens, self.spent.charged
+        return charged / kept if kept and charged else None
+
+    @property
+    def record_cost(self) -> float | None:
+        """Tokens that the teacher wrote for each record kept; None without either."""
+        kept, charged = self.end.ledger.rows, self.spent.charged
+        return charged / kept if kept and charged else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,27 +156,36 @@ class RunStatus:
 
     @property
     def complete(self) -> bool:
-        """Whether every task has committed."""
-        return all(step.complete for step in self.steps)
+        """Whether every task has committed that the ends of the run need."""
+        steps = {step.address: step for step in self.steps}
+        needed = {a for step in self.steps for a in step.note.inputs}
+        waiting = [step for step in self.steps if step.address not in needed]
+        while waiting:
+            step = waiting.pop()
+            if not step.complete:
+                return False
+            if step.note.want is None:  # else what it has is there, whatever is left behind it
+                waiting += [steps[a] for a in step.note.inputs]
+        return True
 
     @property
     def sources(self) -> tuple[StepStatus, ...]:
         """The steps that no generator's records come out of: documents and seeds."""
-        own = {step.address for one in self.written for step in (one.generate, one.end)}
+        own = {step.address for one in self.written for step in one.steps}
         return tuple(step for step in self.steps if step.address not in own)
 
     @property
     def written(self) -> tuple[Written, ...]:
         """What each generator came to, in the order of the run."""
-        screens = {
-            address: step
-            for step in self.steps
-            if step.note.kind == Screen.__name__
-            for address in step.note.inputs
-        }
+        screens = self._behind(Screen.__name__)
+        takes = self._behind(Take.__name__)
         kinds = {step.address: step.note.kind for step in self.steps}
         return tuple(
-            Written(generate=step, screen=screens.get(step.address))
+            Written(
+                generate=step,
+                screen=(screen := screens.get(step.address)),
+                taken=takes.get(screen.address) if screen else None,
+            )
             for step in self.steps
             if step.note.kind == Organic.__name__
             or (
@@ -121,6 +193,11 @@ class RunStatus:
                 and not any(kinds.get(a) == ReadDocuments.__name__ for a in step.note.inputs)
             )
         )
+
+    def _behind(self, kind: str) -> dict[str, StepStatus]:
+        """The steps of a kind by the addresses of their inputs."""
+        steps = (step for step in self.steps if step.note.kind == kind)
+        return {address: step for step in steps for address in step.note.inputs}
 
 
 def run_status(store: Store, note: RunNote) -> RunStatus:
@@ -143,17 +220,8 @@ def step_status(store: Store, note: StepNote) -> StepStatus:
         ledger=ledger,
         stats=stats,
         bytes=sum(commit.data.bytes for commit in commits),
-        kept=_kept(store, note, {commit.task for commit in commits}) if open_tasks else Kept(),
+        kept=kept_answers(store, note.address, {c.task for c in commits}) if open_tasks else Kept(),
     )
-
-
-def _kept(store: Store, note: StepNote, committed: set[str]) -> Kept:
-    tasks = {task_id(note.address, number) for number in range(note.slices)} - committed
-    # The prefix of all tasks is that of one less its last part.
-    above = layout.completions_prefix(note.address, "").rstrip("/") + "/"
-    found = Counter(key.removeprefix(above).split("/")[0] for key in store.list(above))
-    segments = {task: found[task] for task in tasks if task in found}
-    return Kept(tasks=len(segments), segments=sum(segments.values()))
 
 
 def find_run(store: Store, run: str | None) -> RunNote:
@@ -218,10 +286,20 @@ def as_json(status: RunStatus) -> dict[str, object]:
                 "tokens": one.end.stats.tokens,
                 "yield": one.share,
                 "teacher_tokens_per_token": one.cost,
+                "teacher_tokens_per_record": one.record_cost,
+                "spent": asdict(one.spent),
+                "want": _want_json(one.taken),
             }
             for one in status.written
         ],
     }
+
+
+def _want_json(taken: StepStatus | None) -> dict[str, object] | None:
+    if taken is None or taken.note.want is None:
+        return None
+    want = taken.note.want
+    return {"amount": want.amount, "unit": want.unit, "have": taken.have, "reached": taken.complete}
 
 
 def _step_json(step: StepStatus) -> dict[str, object]:
@@ -239,5 +317,6 @@ def _step_json(step: StepStatus) -> dict[str, object]:
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "cached_tokens": usage.cached_tokens,
+        "spent": step.stats.spent,
         "kept": asdict(step.kept),
     }

@@ -21,8 +21,9 @@ from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
 from pipelines.work.organic import Organic
 from pipelines.work.screen import Screen
+from pipelines.work.take import Take
 
-Work = ReadDocuments | Organic | Generate | Screen
+Work = ReadDocuments | Organic | Generate | Screen | Take
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
-from pipelines.status import RunStatus, StepStatus, Written
+from pipelines.status import RunStatus, Spent, StepStatus, Written, spent_by
 
 
 def run_text(found: RunStatus, root: str) -> str:
@@ -22,6 +22,7 @@ def run_table(found: RunStatus, root: str) -> str:
     if found.written:
         lines += columns([_WRITTEN, *map(_written_row, found.written), _total(found.written)])
         lines += ["", f"records: what the gates kept of what was written; {_counted(found)}"]
+    lines += _wanted(found.written) + _spent(found)
     return "\n".join([*lines, *_rejected(found.steps), *_kept(found.steps)])
 
 
@@ -37,7 +38,39 @@ _WRITTEN = (
     "tokens",
     "calls",
     "cost",
+    "a record",
 )
+
+
+def _wanted(written: Sequence[Written]) -> list[str]:
+    lines = []
+    for one in written:
+        if one.taken and (want := one.taken.note.want):
+            beyond = one.screen.ledger.rows - one.taken.ledger.rows if one.screen else 0
+            state = "reached" if one.taken.complete else "not reached"
+            lines.append(
+                f"  {one.generate.name}: {one.taken.have:,} of {want.amount:,} {want.unit.value},"
+                f" {state}; {beyond:,} records beyond what is taken"
+            )
+    return ["", "wanted", *lines] if lines else []
+
+
+def _spent(found: RunStatus) -> list[str]:
+    """Where the teacher's tokens went, the most first."""
+    told = [(step.name, spent_by(step, None, None)) for step in found.sources]
+    told += [(one.generate.name, one.spent) for one in found.written]
+    told = [(name, spent) for name, spent in told if spent.charged or spent.unfinished]
+    width = max((len(name) for name, _ in told), default=0)
+    lines = [f"  {name:{width}}  {_went(spent)}" for name, spent in told]
+    return ["", "where the teacher's tokens went", *lines] if lines else []
+
+
+def _went(spent: Spent) -> str:
+    gates = {f"{reason} at the gates": tokens for reason, tokens in spent.gates.items()}
+    lost = {**spent.rejected, **gates, "quarantined": spent.quarantined}
+    lost |= {"beyond what is wanted": spent.beyond, "unfinished": spent.unfinished}
+    most = sorted(((tokens, name) for name, tokens in lost.items() if tokens), reverse=True)
+    return ", ".join(f"{tokens:,} {name}" for tokens, name in [(spent.accepted, "accepted"), *most])
 
 
 def _source_row(step: StepStatus) -> tuple[str, ...]:
@@ -68,20 +101,23 @@ def _written_row(one: Written) -> tuple[str, ...]:
         f"{one.end.stats.tokens:,}",
         f"{one.generate.stats.teacher.calls:,}",
         "-" if one.cost is None else f"{one.cost:.2f}",
+        "-" if one.record_cost is None else f"{one.record_cost:,.0f}",
     )
 
 
 def _total(written: Sequence[Written]) -> tuple[str, ...]:
     kept = sum(one.end.stats.tokens for one in written)
-    spent = sum(one.generate.stats.teacher.completion_tokens for one in written)
+    records = sum(one.end.ledger.rows for one in written)
+    spent = sum(one.spent.charged for one in written)
     return (
         "total",
         *[""] * 5,
         f"{sum(one.generate.ledger.rows for one in written):,}",
-        f"{sum(one.end.ledger.rows for one in written):,}",
+        f"{records:,}",
         f"{kept:,}",
         f"{sum(one.generate.stats.teacher.calls for one in written):,}",
         f"{spent / kept:.2f}" if kept and spent else "-",
+        f"{spent / records:,.0f}" if records and spent else "-",
     )
 
 

@@ -1,6 +1,7 @@
 """A generate worker: one asyncio loop that keeps the teacher busy over several open tasks."""
 
 import asyncio
+import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from infra.teacher.models import Endpoint
 from infra.teacher.pool import TeacherPool
 from infra.teacher.snapshot import PoolSnapshot
 from manifests.store import open_store
+from pipelines.allowance import Allowance
 from pipelines.durable import Journal
 from pipelines.tries import Tries
 
@@ -26,6 +28,8 @@ class WorkerConfig:
     """`pipelines.plan.code_version` of the driver: its workers must run the same."""
     items_in_flight: int = 256
     """Rows worked on at once, over all open tasks."""
+    bounded: bool = False
+    """Whether it asks only as much as its driver grants."""
 
 
 @dataclass(slots=True)
@@ -40,9 +44,15 @@ class ItemCounts:
 class WorkerSnapshot:
     """What a worker is doing now."""
 
+    name: str
+    """Of this very process."""
     open_tasks: int
     accepted: int
     rejected: int
+    asked_tokens: int
+    """Written by teachers for this worker."""
+    asking: int
+    """Calls that are not answered yet."""
     store_full: bool
     pool: PoolSnapshot
 
@@ -57,6 +67,8 @@ class Worker:
         self.sandbox = Sandbox()
         self.items = asyncio.Semaphore(config.items_in_flight)
         self.tries = Tries(self.store)
+        self.allowance = Allowance(bounded=config.bounded)
+        self._name = secrets.token_hex(8)
         self.counts = ItemCounts()
         self.running: set[asyncio.Task[object]] = set()
 
@@ -67,9 +79,12 @@ class Worker:
     def snapshot(self) -> WorkerSnapshot:
         """What this worker is doing now."""
         return WorkerSnapshot(
+            name=self._name,
             open_tasks=len(self.running),
             accepted=self.counts.accepted,
             rejected=self.counts.rejected,
+            asked_tokens=self.allowance.asked_tokens,
+            asking=self.allowance.asking,
             store_full=self.journal.store_full,
             pool=self.pool.snapshot(),
         )

@@ -39,6 +39,8 @@ from manifests.stats import ShardStats
 from manifests.tables import schema_of
 from pipelines import overrides
 from pipelines.recipes.catalog import RECIPES, recipe
+from pipelines.work.outcome import POISON
+from pipelines.work.take import SURPLUS
 from tests.pipelines.committed_run import make_run
 
 REPOSITORY = Path(__file__).parents[1]
@@ -294,7 +296,7 @@ def test_the_columns_on_the_page_are_those_of_the_schema(row_type: type) -> None
 
 def test_the_reasons_on_the_page_are_the_vocabulary() -> None:
     reasons = [name for row in table_rows("docs/data.md", "reason") for name in named(row[0])]
-    assert sorted(reasons) == sorted([*Reason, "poison"])
+    assert sorted(reasons) == sorted([*Reason, POISON, SURPLUS])
 
 
 def test_every_statistic_has_a_merge_rule_on_the_page() -> None:

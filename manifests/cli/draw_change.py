@@ -21,7 +21,7 @@ _ACCOUNT = (
 def rebase_text(ref: str, view: RebaseView) -> list[str]:
     """What a rebase costs."""
     if view.unchanged:
-        return [f"nothing changes: {ref} is what the spec makes of {view.phase} at any later step"]
+        return [f"nothing changes: {ref} goes on like that already"]
     rows = [
         (
             one.source,
@@ -39,7 +39,8 @@ def rebase_text(ref: str, view: RebaseView) -> list[str]:
         f"{ref} goes on otherwise from step {view.step:,} of {view.phase}, after"
         f" {short(view.tokens_over)} tokens; {steps}",
         *(f"  {line}" for line in table(_ACCOUNT, rows)),
-        "  consumed to lost: tokens of the epochs that have begun; share: of what is still to come",
+        "  consumed to lost: tokens of the epochs that have begun",
+        f"  share: of what is still to come, epochs: by the end of {view.phase}; before, and now",
     ]
     if view.taken_down:
         lines.append(f"{plural(view.taken_down, 'record')} more must not be trained on")

@@ -49,17 +49,19 @@ def _referred(phase: Phase) -> set[str]:
     return found - {""}
 
 
-def check_parents(store: Store, root: Root, report: LevelReport) -> None:
+def check_parents(store: Store, root: Root, report: LevelReport) -> tuple[Root, ...]:
     """Only that they are there, as what they are named with: each is a manifest of its own."""
+    found = []
     for parent in root.parents:
         where = key_of(parent, "json")
         try:
-            parse_root(checked_bytes(store, where, parent, None), "it")
+            found.append(parse_root(checked_bytes(store, where, parent, None), "it"))
         except Bad as bad:
             report.found(bad.kind, where, bad.what)
         except DataError as error:
             report.found(Kind.FORM, where, str(error))
         report.count("objects")
+    return tuple(found)
 
 
 def check_leaves(root: Root, tables: dict[str, TableFacts], report: LevelReport) -> None:

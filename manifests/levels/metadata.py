@@ -47,6 +47,8 @@ class Material:
     root: Root
     mixture: Mixture | None
     """None where the spec is broken."""
+    parents: tuple[Root, ...]
+    """Of those that are there."""
     tables: dict[str, TableFacts]
     arrays: dict[str, Ints]
     removed: frozenset[str]
@@ -100,7 +102,7 @@ def check_metadata(
         return None
     report.count("objects")
     check_listing(root, report)
-    check_parents(store, root, report)
+    parents = check_parents(store, root, report)
     plain, arrays = _read_parts(store, root, report)
     tables = check_tables(store, _tables(root), report, progress)
     report.count("objects", len(_tables(root)) + report.checked["ranges"])
@@ -111,6 +113,7 @@ def check_metadata(
         digest=digest,
         root=root,
         mixture=mixture,
+        parents=parents,
         tables=tables,
         arrays=arrays,
         removed=read_removed(store, root, report),
@@ -129,7 +132,7 @@ def _check_phases(material: Material, report: LevelReport) -> None:
     check_chains(root.phases, material.rules(), report)
     if root.order != ORDER:
         report.notes.append(f"not resolved again: this version knows the order {ORDER} only")
-    elif not check_resolution(root, mixture, parts, report):
+    elif not check_resolution(root, mixture, material.parents, parts, report):
         material.unresolved = True
 
 

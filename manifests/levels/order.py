@@ -142,7 +142,7 @@ def _check_gone(material: Material, report: LevelReport) -> None:
         check_chains(material.root.phases, material.rules(gone), report)
         if material.mixture and material.unresolved:
             parts = replace(material.parts, samples=partial(_samples, material))
-            check_resolution(material.root, material.mixture, parts, report)
+            check_resolution(material.root, material.mixture, material.parents, parts, report)
     except (Bad, DataError) as bad:
         report.found(Kind.ORDER, "phases", f"what is gone cannot be told: a shard {bad}")
     report.count("changed shards", gone.shards)

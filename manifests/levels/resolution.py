@@ -5,7 +5,7 @@ tables and that its result was kept. That its arithmetic is right, its own tests
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -18,7 +18,7 @@ from manifests.levels.plain import survivor
 from manifests.levels.reading import Ints
 from manifests.levels.rows import window_bounds
 from manifests.objects.root import Root
-from manifests.resolve.phases import Version, resolve
+from manifests.resolve.phases import Version, rebase, resolve
 from manifests.resolve.types import Body, Head, LeafSupply, Phase, source_of
 from manifests.spec.types import Layout, Mixture
 
@@ -27,8 +27,10 @@ class Unknown(Exception):
     """It cannot be recomputed from what a manifest keeps."""
 
 
-def check_resolution(root: Root, mixture: Mixture, parts: Parts, report: LevelReport) -> bool:
-    """Resolve again and compare; where parents are and it differs, say so in a note.
+def check_resolution(
+    root: Root, mixture: Mixture, parents: Sequence[Root], parts: Parts, report: LevelReport
+) -> bool:
+    """Resolve again and compare: from the spec alone, or as going on from a parent.
 
     Holes are taken as they are stored (`manifests.levels.chains` tells whether they are right).
     False: how many samples a leaf has can only be told by its shards.
@@ -37,25 +39,24 @@ def check_resolution(root: Root, mixture: Mixture, parts: Parts, report: LevelRe
         _Tables(root, parts, tables, certain)
         for tables, certain in tables_by_version(root, mixture)
     ]
-    versions = [
-        Version(supplies=one, holes=_Holes(root, parts.arrays, one) if number else None)
-        for number, one in enumerate(supplies)
-    ]
+    holes = [_Holes(root, parts.arrays, one) for one in supplies]
+    first, *later = [Version(supplies=s, holes=h) for s, h in zip(supplies, holes, strict=True)]
     try:
-        phases = resolve(mixture, versions)
+        found = _from_spec(root, mixture, [replace(first, holes=None), *later])
+        point = found and _goes_on(root, mixture, parents, later[-1] if later else first)
     except Unknown as unknown:
         report.notes.append(f"not resolved again: {unknown}")
         return False
-    except ConfigError as error:
-        found = [f"the spec does not resolve over the tables: {error}"]
-    else:
-        found = differences(_plain(root.phases), _plain(phases))
-    if not found:
-        report.notes.append("resolved again from the spec and the tables: the same")
-    elif root.parents:
+    if not found or point:
+        how = f"as going on from {point}" if point else "from the spec and the tables"
+        report.notes.append(f"resolved again {how}: the same")
+        return True
+    if len(parents) < len(root.parents):
+        report.notes.append("not resolved again: a parent is not there")
+    elif root.parents and any(change.remove for change in mixture.changes):
         report.notes.append(
-            "it goes on from another manifest, so the spec alone does not give it; cursors and"
-            " quotas are continuous"
+            "not resolved again: it goes on from another manifest and removes something later on;"
+            " its cursors and quotas are continuous"
         )
     elif guessed := sorted({leaf for one in supplies for leaf in one.guessed}):
         report.notes.append(
@@ -64,6 +65,30 @@ def check_resolution(root: Root, mixture: Mixture, parts: Parts, report: LevelRe
     else:
         report.found(Kind.RESOLUTION, "phases", listed(found))
     return True
+
+
+def _from_spec(root: Root, mixture: Mixture, versions: Sequence[Version]) -> list[str]:
+    """In what the phases are not what the spec gives."""
+    try:
+        return differences(_plain(root.phases), _plain(resolve(mixture, versions)))
+    except ConfigError as error:
+        return [f"the spec does not resolve over the tables: {error}"]
+
+
+def _goes_on(root: Root, mixture: Mixture, parents: Sequence[Root], version: Version) -> str:
+    """The parent and the step from which this spec gives these phases; empty if there is none."""
+    stored = _plain(root.phases)
+    for parent in parents:
+        for phase in root.phases:
+            begins = [segment.first_step for segment in phase.segments]
+            for step in sorted({0, phase.steps, *begins}):
+                try:
+                    made = rebase(parent.phases, mixture, phase.name, step, version)
+                except (ConfigError, ValueError, LookupError):
+                    continue  # not the step
+                if not differences(stored, _plain(made.phases)):
+                    return f"step {step:,} of {phase.name} of a parent"
+    return ""
 
 
 def tables_by_version(

@@ -150,7 +150,10 @@ def _source_lines(
     parts = {source: together(made[name] for name in names) for source, names in sources.items()}
     whole = together(parts.values())
     spec = mixture.phase(phase.name)
-    changed = any(change.mix for change in mixture.changes if change.phase == phase.name)
+    changes = [change for change in mixture.changes if change.phase == phase.name]
+    # More segments than the spec has changes: the manifest went on from another one's mix.
+    rebased = len(phase.segments) > len(changes) + 1
+    changed = rebased or any(change.mix for change in changes)
     got = {source: part.got for source, part in parts.items()}
     asked = {} if changed else asked_of(spec, whole.got, got, earlier)
     stretch = _shrunk(mixture, phase)

@@ -1,1 +1,1 @@
-"""The three kinds of work a task does: read documents, generate with a teacher, screen."""
+"""What a task does: read documents, generate with a teacher or take text as it is, screen, take."""

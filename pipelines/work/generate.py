@@ -27,6 +27,7 @@ from manifests.tables import ROW_TYPES, from_table, to_table
 from manifests.tokenizers import Tokenizer
 from pipelines.durable import TaskCompletions, when_there_is_room
 from pipelines.work.outcome import Outcome, commit_outcome, quarantined, read_input, reject
+from pipelines.work.spent import ACCEPTED, Charges, by_outcome, with_cost
 from pipelines.worker import Worker
 
 Source = SeedDocument | Seed
@@ -73,7 +74,8 @@ class _Item:
     async def complete(self, prompt: Prompt) -> Completion:
         pool = self._worker.pool
         key = prompt.key(pool.teacher_of(prompt.role))
-        ask = partial(pool.complete, prompt, affinity=self._id)
+        call = partial(pool.complete, prompt, affinity=self._id)
+        ask = partial(self._worker.allowance.ask, call)
         completion = await self._completions.get(key, prompt.role, ask)
         self._calls[key] = Call(
             prompt=key,
@@ -188,12 +190,17 @@ def _outcome(
     rows: list[Any] = []
     item_ids: list[str] = []
     rejects: list[Reject] = []
+    spent: list[tuple[str, int]] = []
+    charges = Charges({key: answer for key, (_, answer) in completions.used.items()})
     for item in made:
         if isinstance(item, Reject):
             rejects.append(item)
+            spent.append((item.reason, charges.of(item.lineage)))
         else:
+            tokens = charges.of(item[1][0].lineage)  # all of them have that of the item
+            spent.append((ACCEPTED, tokens))
             item_ids += [item[0]] * len(item[1])
-            rows += item[1]
+            rows += with_cost(item[1], tokens)
     rows = task.work.tokenizer.count(rows, store)
     used = (_reproducible(*completions.used[key]) for key in sorted(completions.used))
     return Outcome(
@@ -203,6 +210,7 @@ def _outcome(
         inputs=(shard,),
         usage=TeacherUsage.of(used),
         tokenizer=task.work.tokenizer.name,
+        spent=by_outcome(spent),
     )
 
 

@@ -7,7 +7,7 @@ once.
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -40,6 +40,8 @@ class Outcome:
     inputs: Sequence[InputShard] = ()
     usage: TeacherUsage = field(default_factory=TeacherUsage)
     tokenizer: str = ""
+    spent: Mapping[str, int] = field(default_factory=dict)
+    """Tokens that teachers wrote, by outcome of the item."""
 
     @property
     def ledger(self) -> Ledger:
@@ -65,7 +67,7 @@ def commit_outcome(
         StoreFull: No room left; nothing is committed, and trying again later is safe.
     """
     rejects = to_table(outcome.rejects, cls=Reject)
-    stats = measure(outcome.table, rejects, outcome.usage, outcome.tokenizer)
+    stats = measure(outcome.table, rejects, outcome.usage, outcome.tokenizer, outcome.spent)
     ours = Commit(
         task=task_id(step, slice_index),
         step=step,

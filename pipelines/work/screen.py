@@ -17,6 +17,7 @@ from manifests.records import Record, Reject
 from manifests.store import Store
 from manifests.tables import ITEM_ID, schema_of
 from pipelines.work.outcome import EXCERPT, Outcome, read_input
+from pipelines.work.spent import ACCEPTED, by_outcome, costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Screen:
             rejects=_rejects(table, screened),
             inputs=(shard,),
             tokenizer=self.tokenizer,
+            spent=_spent(table, screened),
         )
 
 
@@ -73,6 +75,14 @@ def _with_language(table: pa.Table) -> pa.Table:
     (batch,) = table.combine_chunks().to_batches()
     languages, _ = detect(batch)
     return _set(table, "lang", languages)
+
+
+def _spent(table: pa.Table, screened: Screened) -> dict[str, int]:
+    each = costs(table)
+    kept = int(each[np.asarray(screened.keep)].sum())
+    dropped = screened.dropped.select(["reason", "row"]).to_pylist()
+    lost = [(line["reason"], int(each[line["row"]])) for line in dropped]
+    return by_outcome([(ACCEPTED, kept), *lost])
 
 
 def _rejects(table: pa.Table, screened: Screened) -> list[Reject]:

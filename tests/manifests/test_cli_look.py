@@ -160,7 +160,7 @@ def completions(words: str, **environment: str) -> list[str]:
 
 
 def test_a_shell_completes_commands_and_manifests(store: Store) -> None:
-    assert completions("manifest s") == ["schema", "show", "step"]
+    assert completions("manifest s") == ["schema", "show", "sign", "step"]
     assert completions("manifest show ") == []
     assert completions("manifest show d", SCRIPTORIUM_ROOT=store.url) == ["demo"]
     assert completions(f"manifest show --root {store.url} demo@") == [

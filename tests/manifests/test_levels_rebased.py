@@ -6,17 +6,13 @@ from typing import Any
 
 import pytest
 
-from manifests.build.build import assemble, without
-from manifests.build.holes import GoneSamples
-from manifests.build.supplies import Selected
+from manifests.build.rebase import Point, rebase
+from manifests.layout import object_file
 from manifests.levels.findings import Kind, Level
 from manifests.levels.verify import verify_manifest
-from manifests.objects.manifest import Manifest, needed, read_root, write_root
+from manifests.objects.manifest import Manifest
 from manifests.objects.tree import Objects
-from manifests.resolve.phases import Version, rebase
-from manifests.select.selection import select
 from manifests.spec.read import parse_mixture
-from manifests.spec.types import Removal
 from manifests.store import Store, open_store
 from tests.manifests.command_line import SPEC
 from tests.manifests.selectable import ids_of
@@ -32,22 +28,11 @@ def local(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "root"))
 
 
-def rebased(store: Store, digest: str, step: int, removed: tuple[str, ...] = ()) -> str:
+def rebased(store: Store, digest: str, step: int, removed: str = "") -> str:
     """The manifest gone on from a step of pretrain, under the edited spec and without a record."""
-    objects = Objects(store)
-    root = read_root(objects, digest)
-    report = store.url + "/removed.txt"
-    Path(report).write_text("\n".join(removed))
-    mixture = parse_mixture(EDITED + f'\n[[remove]]\nreport = "{report}"\n', "spec.toml")
-    leaves = without(store, select(store, mixture), (Removal(records=removed),))
-    now = Selected(store, objects, leaves)
-    earlier = {part.digest: part for part in needed(root)}
-    holes = GoneSamples(store, objects, mixture.seed, now, earlier)
-    made = rebase(root.phases, mixture, "pretrain", step, Version(supplies=now, holes=holes))
-    written = {**earlier, **now.written}
-    return write_root(
-        objects, assemble(objects, mixture, made.phases, now, written, parents=(digest,))
-    )
+    text = EDITED + (f'\n[[remove]]\nrecords = ["{removed}"]\n' if removed else "")
+    mixture, at = parse_mixture(text, "spec.toml"), Point(phase="pretrain", step=step)
+    return rebase(store, Manifest(store, digest), mixture, at, Objects(store)).digest
 
 
 @pytest.fixture
@@ -55,13 +40,14 @@ def digest(local: Store) -> str:
     """A rebased manifest, a record of which was taken down at the rebase."""
     first = Manifest(local, small(local))
     gone = ids_of(local, first.rows(first.leaf("web").table.digest))[7]
-    return rebased(local, first.digest, 9, (gone,))
+    return rebased(local, first.digest, 9, gone)
 
 
 def test_a_rebased_manifest_is_sound_and_says_how_it_was_checked(local: Store, digest: str) -> None:
     report = verify_manifest(local, digest, Level.L5)
     assert [str(found) for found in report.findings] == []
-    assert "it goes on from another manifest" in report.levels[0].notes[0]
+    (note,) = report.levels[0].notes
+    assert note == "resolved again as going on from step 9 of pretrain of a parent: the same"
     assert report.levels[4].checked["changed shards"] == 1
     again = rebased(local, digest, 15)
     assert [str(found) for found in verify_manifest(local, again, Level.L5).findings] == []
@@ -106,3 +92,21 @@ def test_a_head_that_was_forgotten_is_found_in_the_documents(local: Store, diges
 
     other = forged(local, digest, change)
     assert (Level.L4, Kind.ORDER) in findings(local, other, Level.L4)
+
+
+def test_a_sample_moved_from_one_source_to_another_is_found(local: Store, digest: str) -> None:
+    def change(root: dict[str, Any]) -> None:
+        first, *_, last = root["phases"][0]["segments"][1]["supplies"]
+        first["quota"] += 1
+        last["quota"] -= 1
+
+    found = findings(local, forged(local, digest, change), Level.L0)
+    assert (Level.L0, Kind.RESOLUTION) in found
+
+
+def test_without_its_parent_nobody_can_tell_what_it_went_on_from(local: Store, digest: str) -> None:
+    (parent,) = Manifest(local, digest).root.parents
+    local.delete(object_file(parent, "json"))
+    report = verify_manifest(local, digest, Level.L0)
+    assert [found.kind for found in report.findings] == [Kind.MISSING]
+    assert report.levels[0].notes == ["not resolved again: a parent is not there"]

@@ -260,6 +260,45 @@ def test_one_value_changed_in_two_ways_is_a_conflict(
     assert found.mixture is None
 
 
+EDITS = (
+    ("seed = 7", "seed = 8"),
+    ("seed = 7", 'remove = [{ records = ["0123"] }]\nseed = 7'),
+    ('"15K"', '"16K"'),
+    ('from = "web@1"', 'from = ["code@1", "web@1"]'),
+    ('from = "syn@1"', 'from = "syn@1"\nwhere = { tokens = { max = 9 } }'),
+    ("max_epochs = 40\n", ""),
+    ("weights = [1, 2]", "weights = [2, 1]"),
+    ("{ epochs = 1 }", "{ tokens = 99 }"),
+    ("global_batch = 2\n", 'global_batch = 2\nround = "down"\n'),
+    (
+        'web = "40%"\nsynthetic = "60%"',
+        'web = { weight = 1, layout = "document" }\nsynthetic = { weight = 2 }',
+    ),
+)
+"""Each is fine with every other one."""
+
+
+def edited(chosen: set[int]) -> Mixture:
+    text = BASE
+    for number in sorted(chosen, reverse=True):
+        old, new = EDITS[number]
+        assert old in text
+        text = text.replace(old, new)
+    return mixture(text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.sampled_from(range(len(EDITS)))), st.sets(st.sampled_from(range(len(EDITS)))))
+def test_what_each_side_edited_is_in_the_merge(ours: set[int], theirs: set[int]) -> None:
+    base, both = edited(set()), edited(ours | theirs)
+    one = merge_specs(base, edited(ours), edited(theirs), "demo")
+    other = merge_specs(base, edited(theirs), edited(ours), "demo")
+    assert one.conflicts == other.conflicts == ()
+    assert one.mixture == other.mixture == both
+    assert merge_specs(base, edited(ours), base, "demo").mixture == edited(ours)
+    assert one.mixture == mixture(one.text)
+
+
 def test_lists_that_mean_sets_are_united() -> None:
     def taking(*steps: str) -> Mixture:
         return mixture(BASE.replace('"web@1"', json.dumps(steps)))

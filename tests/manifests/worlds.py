@@ -57,7 +57,8 @@ def mixes(draw: st.DrawFn, earlier: list[str], relative: bool = False) -> tuple[
         elif kind == "epochs":
             amount = {"epochs": Fraction(draw(st.integers(1, 6)), 2)}
         found.append(Entry(name=name, **amount))  # type: ignore[arg-type]
-    if earlier and draw(st.booleans()):
+    again = draw(st.booleans())
+    if earlier and again:
         part = Fraction(draw(st.integers(1, 5)))
         found.append(Entry(name="r", weight=part, recall=draw(st.sampled_from(earlier))))
     return tuple(found)
@@ -90,7 +91,8 @@ def worlds(draw: st.DrawFn) -> World:
             )
         )
     all_of_them = list(chain.from_iterable(documents.values()))
-    versions, changes = [documents], []
+    versions = [documents]
+    changes: list[Change] = []
     for _ in range(draw(st.integers(0, 3))):
         of = draw(st.sampled_from(phases))
         same = [one for one in changes if one.phase == of.name]

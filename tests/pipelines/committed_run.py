@@ -20,6 +20,7 @@ from pipelines.step import Step
 from pipelines.teachers import Teachers, find_teachers
 from pipelines.work.generate import Generate, GenerateTask, run_generate
 from pipelines.work.outcome import commit_outcome
+from pipelines.work.take import Take
 from pipelines.worker import Worker, WorkerConfig
 
 
@@ -84,6 +85,7 @@ async def _run_tasks(config: WorkerConfig, todo: list[tuple[Step, int]], keep: b
     try:
         for step, slice_index in todo:
             if not isinstance(step.work, Generate):
+                assert not isinstance(step.work, Take)
                 inputs = [needed.address for needed in step.inputs]
                 outcome = step.work.run(worker.store, inputs, slice_index)
                 commit_outcome(worker.store, step.address, slice_index, outcome)

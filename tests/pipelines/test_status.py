@@ -11,15 +11,19 @@ from infra.simulated.start import SimulatedTeacher
 from manifests import layout
 from manifests.commits import read_commits, task_id
 from manifests.completions import Completion, FinishReason, Usage
-from manifests.segments import write_segment
+from manifests.segments import read_segments, write_segment
 from manifests.shards import read_shard
 from manifests.stores.local import LocalStore
 from pipelines.plan import read_runs
 from pipelines.status import run_status
+from pipelines.work.spent import costs
 from tests.pipelines.committed_run import Command, Made, make_run
 
 ANSWER = Completion(
-    text="yes", finish_reason=FinishReason.STOP, teacher="simulated@r1", usage=Usage()
+    text="yes",
+    finish_reason=FinishReason.STOP,
+    teacher="simulated@r1",
+    usage=Usage(completion_tokens=7),
 )
 
 
@@ -93,6 +97,37 @@ def test_the_table_tells_each_generator_and_why_it_rejects(made: Made, command: 
             assert f"{count:,} {reason}" in out
 
 
+def test_every_token_of_the_teacher_is_charged_to_what_became_of_it(
+    made: Made, command: Command
+) -> None:
+    (status,) = json.loads(command.succeeds("status", "--root", made.root, "--json"))
+    for one in status["generators"]:
+        spent, name = one["spent"], one["name"].partition("@")[0]
+        commits = list(read_commits(made.store, made.step(name).address))
+        asked = sum(c.stats.teacher.completion_tokens for c in commits)
+        lost = sum(spent["rejected"].values()) + sum(spent["gates"].values())
+        assert spent["accepted"] + lost + spent["quarantined"] == asked > 0
+        assert (spent["beyond"], spent["unfinished"]) == (0, 0)
+        if one["records"]:
+            assert one["teacher_tokens_per_record"] == asked / one["records"]
+            assert one["teacher_tokens_per_token"] == asked / one["tokens"]
+        for commit in commits:  # what a record says it cost, and a reject, is what its calls took
+            prefix = layout.completions_prefix(commit.step, commit.task)
+            answers = read_segments(made.store, prefix)
+            table = read_shard(
+                made.store, layout.data_file(commit.step, commit.data.sha256), commit.data
+            )
+            items: dict[str, set[str]] = {}
+            for item, lineage in zip(
+                table["item_id"].to_pylist(), table["lineage"].to_pylist(), strict=True
+            ):
+                items.setdefault(item, set()).update(call["prompt"] for call in lineage)
+            calls = {prompt for asked_for in items.values() for prompt in asked_for}
+            taken = sum(answers[prompt].usage.completion_tokens for prompt in calls)
+            assert commit.stats.spent.get("accepted", 0) == taken == int(costs(table).sum())
+    assert any(one["spent"]["rejected"] for one in status["generators"])
+
+
 def test_the_commands_it_names_work_and_the_shards_are_there(made: Made, command: Command) -> None:
     out = command.succeeds("status", "--root", made.root)
     told = [line.partition("python -m ")[2] for line in out.splitlines() if "python -m " in line]
@@ -131,8 +166,11 @@ def test_an_open_run_tells_how_far_it_is_and_what_it_keeps(
     (status,) = json.loads(command.succeeds("status", "--root", made.root, "--json"))
     assert not status["complete"]
     kept = {step["address"]: step["kept"] for step in status["steps"]}
-    assert kept.pop(write) == {"tasks": 1, "segments": 2}
-    assert set(map(str, kept.values())) == {"{'tasks': 0, 'segments': 0}"}
+    assert kept.pop(write) == {"tasks": 1, "segments": 2, "tokens": 14}
+    unfinished = {one["name"]: one["spent"]["unfinished"] for one in status["generators"]}
+    assert unfinished == {"rewrite_quick@1": 14}
+    assert "14 unfinished" in out
+    assert set(map(str, kept.values())) == {"{'tasks': 0, 'segments': 0, 'tokens': 0}"}
 
 
 def test_several_runs_are_told_one_after_another_or_by_their_id(
