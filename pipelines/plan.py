@@ -35,6 +35,7 @@ MANIFEST_CODE = (
     "manifests/export/",
     "manifests/interleave.py",
     "manifests/levels/",
+    "manifests/locate/",
     "manifests/mixtures/",
     "manifests/objects/",
     "manifests/order.py",
