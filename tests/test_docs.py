@@ -411,8 +411,9 @@ def test_a_command_that_reads_the_quick_start_works_as_it_stands(shown: Shown, p
 def test_the_commands_of_a_mixture_work_one_after_another(place: Path) -> None:
     commands = [s for s in SHOWN if s.page == "README.md" and s.package == "manifests" and s.whole]
     verbs = [shown.words[3] for shown in commands]
-    assert verbs[-5:] == ["init", "plan", "build", "list", "show"]
-    for shown in commands[-5:]:
+    expected = ["init", "plan", "build", "list", "show", "explain", "at", "verify"]
+    assert verbs[-8:] == expected
+    for shown in commands[-8:]:
         done = subprocess.run(
             [sys.executable, *shown.words[1:]],
             cwd=place,
