@@ -94,6 +94,7 @@ def publish_plan(store: Store, planned: Planned, message: str, expect: int | Non
         at=now(),
         spec=kept.put(planned.text.encode(), "toml"),
         expected=expected,
+        just_put=not planned.root.parents,  # what has parents refers to objects of theirs
     )
 
 

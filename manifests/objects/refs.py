@@ -55,10 +55,12 @@ class Refs:
         at: str,
         spec: Descriptor | None,
         expected: str | None = None,
+        just_put: bool = False,
     ) -> Version:
         """Make a manifest the newest version of a name; the version that it is, perhaps already.
 
-        `expected` is the digest that has to be the newest before, empty for none at all.
+        `expected` is the digest that has to be the newest before, empty for none at all. With
+        `just_put` the caller has put all that it needs a moment ago: it is whole, and young.
 
         Raises:
             ConfigError: Not a name.
@@ -68,6 +70,8 @@ class Refs:
         """
 
         def prepare() -> None:
+            if just_put:
+                return
             refresh(self._objects, digest)
             if spec is not None:
                 self._objects.refresh(spec.digest, spec.media)
