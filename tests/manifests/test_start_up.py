@@ -5,7 +5,7 @@ from pathlib import Path
 from manifests.store import open_store
 from tests.manifests.command_line import REPOSITORY, SPEC, commit_corpus
 
-PLAN = """
+RUN = """
 import sys
 from manifests.__main__ import main
 try:
@@ -15,11 +15,18 @@ finally:
 """
 
 
-def test_a_plan_of_local_data_does_without_slow_imports(tmp_path: Path) -> None:
+def test_builds_of_local_data_do_without_slow_imports(tmp_path: Path) -> None:
     root = tmp_path / "root"
     commit_corpus(open_store(str(root)))
     (tmp_path / "demo.toml").write_text(SPEC)
-    command = [sys.executable, "-c", PLAN, "plan", str(tmp_path / "demo.toml"), "--root", str(root)]
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "[]\n")
-    assert "phase pretrain" in ended.stdout
+    for said in ("demo@1 sha256:", "unchanged"):
+        command = ["build", str(tmp_path / "demo.toml"), "--root", str(root)]
+        ended = subprocess.run(
+            [sys.executable, "-c", RUN, *command],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "[]\n")
+        assert said in ended.stdout
