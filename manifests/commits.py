@@ -88,6 +88,8 @@ class Commit:
     """None for a task that reads sources."""
     data: Shard
     rejects: Shard
+    tokens: tuple[Shard, ...] = ()
+    """Token files beside the data, of a task that tokenizes; their rows are not documents."""
     ledger: Ledger
     stats: ShardStats
     nonce: str

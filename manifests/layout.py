@@ -6,6 +6,7 @@ steps/<name>@<version>/<fingerprint>/
     step.json                             what this is; provenance, never fingerprinted
     data/<sha256>.parquet                 accepted rows
     rejects/<sha256>.parquet              what was refused, and why
+    tokens/<sha256>.parquet               ids of the accepted rows, of steps that tokenize
     completions/<task>/<segment>.arrow    the teacher's answers, durable before they are used
     attempts/<task>/<item>/<nonce>        marks of items that were tried alone (poison is boxed)
     commits/<task>.json                   create-only: its existence is the commit
@@ -35,6 +36,11 @@ def data_file(step: str, sha256: str) -> str:
 def rejects_file(step: str, sha256: str) -> str:
     """Key of a shard of rejects."""
     return f"{step}/rejects/{sha256}.parquet"
+
+
+def tokens_file(step: str, sha256: str) -> str:
+    """Key of a token file."""
+    return f"{step}/tokens/{sha256}.parquet"
 
 
 def completions_prefix(step: str, task: str) -> str:
@@ -110,3 +116,8 @@ def data_prefix(step: str) -> str:
 def rejects_prefix(step: str) -> str:
     """Prefix of a step's shards of rejects, with the closing slash."""
     return f"{step}/rejects/"
+
+
+def tokens_prefix(step: str) -> str:
+    """Prefix of a step's token files, with the closing slash."""
+    return f"{step}/tokens/"

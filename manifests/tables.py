@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from manifests.errors import DataError
 from manifests.records import Record, Reject, Seed, SeedDocument
+from manifests.token_rows import TokenDocument
 
-Row = TypeVar("Row", SeedDocument, Seed, Record, Reject)
+Row = TypeVar("Row", SeedDocument, Seed, Record, Reject, TokenDocument)
 
 SCHEMA_VERSION = 2
 ITEM_ID = "item_id"
@@ -68,6 +69,9 @@ _TAGS = pa.struct(
     }
 )
 
+_ID_SPANS = list_of(pa.struct({"start": pa.int64(), "stop": pa.int64()}))
+_ROLE_SPANS = list_of(pa.struct({"role": pa.string(), "start": pa.int64(), "stop": pa.int64()}))
+
 _COLUMNS: dict[type, dict[str, pa.DataType]] = {
     SeedDocument: {
         "id": pa.string(),
@@ -115,6 +119,25 @@ _COLUMNS: dict[type, dict[str, pa.DataType]] = {
         "scores": _named(pa.float64()),
         "rounds": pa.int64(),
         "tokens": pa.int64(),
+        "lineage": _CALLS,
+        ITEM_ID: pa.string(),
+    },
+    TokenDocument: {
+        "id": pa.string(),
+        "form": pa.string(),
+        "tokens": pa.int64(),
+        "file": pa.string(),
+        "start": pa.int64(),
+        "loss": _ID_SPANS,
+        "spans": _ROLE_SPANS,
+        "bucket": pa.string(),
+        "generator": pa.string(),
+        "seed_ids": list_of(pa.string()),
+        "source": pa.string(),
+        "licence": pa.string(),
+        "lang": pa.string(),
+        "scores": _named(pa.float64()),
+        "rounds": pa.int64(),
         "lineage": _CALLS,
         ITEM_ID: pa.string(),
     },

@@ -20,6 +20,7 @@ from manifests.records import (
 )
 from manifests.shards import parquet_bytes
 from manifests.tables import ROW_TYPES, from_table, schema_of, to_table
+from manifests.token_rows import TokenDocument
 
 # Whatever UTF-8 can hold; a lone surrogate cannot be.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -46,7 +47,7 @@ def values_of(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
     return PLAIN[hint]
 
 
-TYPES = [SeedDocument, Seed, Record, Reject]
+TYPES = [SeedDocument, Seed, Record, Reject, TokenDocument]
 
 
 def item_ids_for(cls: type, rows: list[object]) -> list[str] | None:
@@ -128,7 +129,7 @@ def test_the_schema_names_the_row_and_its_version() -> None:
     for name, cls in ROW_TYPES.items():
         metadata = schema_of(cls).metadata
         assert metadata == {b"scriptorium.row": name.encode(), b"scriptorium.version": b"2"}
-    assert set(ROW_TYPES) == {"seeddocument", "seed", "record", "reject"}
+    assert set(ROW_TYPES) == {"seeddocument", "seed", "record", "reject", "tokendocument"}
 
 
 def test_every_field_of_a_row_has_a_column() -> None:
