@@ -109,12 +109,14 @@ def measure(
     """The stats of a data shard, of the rejects beside it and of the calls that made it.
 
     `tokenizer` names what counted the column `tokens`; rows without that column (seed documents,
-    seeds) are measured in characters, and count as 0 tokens.
+    seeds) are measured in characters, and count as 0 tokens. Rows without a text (token documents)
+    count as 0 characters, and nothing is said of which texts are the same.
     """
-    chars = _numbers(pc.utf8_length(table["text"]))
-    has_tokens = "tokens" in table.column_names
-    tokens = _numbers(table["tokens"]) if has_tokens else np.zeros(table.num_rows, dtype=np.int64)
-    digests = [_text_digest(text) for text in table["text"].to_pylist()]
+    none = np.zeros(table.num_rows, dtype=np.int64)
+    has_text, has_tokens = ("text" in table.column_names, "tokens" in table.column_names)
+    chars = _numbers(pc.utf8_length(table["text"])) if has_text else none
+    tokens = _numbers(table["tokens"]) if has_tokens else none
+    digests = [_text_digest(text) for text in table["text"].to_pylist()] if has_text else []
     hashes = np.frombuffer(b"".join(digest[:8] for digest in digests), dtype=">u8")
     return ShardStats(
         tokenizer=tokenizer,
@@ -125,7 +127,7 @@ def measure(
         token_lengths=Lengths.of(tokens),
         char_lengths=Lengths.of(chars),
         **compositions(table, tokens),
-        duplicates=table.num_rows - len(set(digests)),
+        duplicates=len(digests) - len(set(digests)),
         distinct=Distinct.of(hashes.astype(np.uint64)),
         sample=Sample.of(table["id"].to_pylist(), tokens.tolist()),
         teacher=usage,

@@ -32,6 +32,9 @@ _READERS = 2
 _BROKEN = (pa.ArrowException, OSError, KeyError, ValueError)
 """What Arrow raises for bytes that are not what they should be."""
 
+ROW_TYPES = ("record", "tokendocument")
+"""What a mixture may be made of: a manifest of either is the same arithmetic."""
+
 COMPOSITIONS = ("buckets", "generators", "sources", "licences", "languages", "teachers")
 
 _FACTS = pa.schema(
@@ -151,10 +154,10 @@ def _fact(commit: Commit) -> dict[str, object]:
 def _check_facts(facts: Facts, step: str, tokenizer: str) -> None:
     has_rows = pc.greater(facts("rows"), 0)
     for row_type in pc.unique(facts("row_type").filter(has_rows)).to_pylist():
-        if row_type != "record":
+        if row_type not in ROW_TYPES:
             raise ConfigError(
-                f"{step} holds rows of the type {row_type}, and a mixture is made of records; name"
-                " a step that generates or screens records"
+                f"{step} holds rows of the type {row_type}, and a mixture is made of records or of"
+                " token documents; name a step that generates, screens or tokenizes records"
             )
     for by in pc.unique(facts("tokenizer").filter(has_rows)).to_pylist():
         if not by:
