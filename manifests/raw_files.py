@@ -13,6 +13,15 @@ import pyarrow.parquet as pq
 
 from manifests.errors import ConfigError, ServiceError
 
+_ENDS = {"start": pa.int64(), "stop": pa.int64()}
+_TYPES = {
+    "tokens": pa.int64(),
+    "start": pa.int64(),
+    "loss": pa.list_(pa.field("element", pa.struct(_ENDS))),
+    "spans": pa.list_(pa.field("element", pa.struct({"role": pa.string(), **_ENDS}))),
+}
+"""Of columns that are no texts."""
+
 
 class RawFiles:
     """Objects below a root, which is a path or any fsspec URL; writes nothing.
@@ -94,11 +103,14 @@ def _parse(data: bytes) -> dict[str, Any]:
     """A commit that has every field that is looked at; else some kind of exception."""
     commit: dict[str, Any] = json.loads(data)
     ledger, inputs = commit["ledger"], commit["inputs"]
-    shards = [commit["data"], commit["rejects"], *inputs]
-    texts = [commit["task"], commit["step"], *(shard["sha256"] for shard in shards)]
+    shards = [commit["data"], commit["rejects"], *commit["tokens"], *inputs]
+    texts = [commit[name] for name in ("task", "step", "row_type")]
+    texts += [shard["sha256"] for shard in shards]
+    texts += [commit["stats"]["tokenizer"]]
     texts += [text for shard in inputs for text in (shard["step"], shard["task"])]
     counts = [commit["slice_index"], *(shard["rows"] for shard in shards)]
-    counts += [commit["data"]["bytes"], commit["rejects"]["bytes"], *ledger["rejected"].values()]
+    counts += [shard["bytes"] for shard in shards[: -len(inputs) or None]]
+    counts += ledger["rejected"].values()
     counts += [ledger[name] for name in ("planned", "accepted", "quarantined", "rows")]
     if not all(type(text) is str for text in texts):
         raise TypeError("a name that is no text")
@@ -108,13 +120,22 @@ def _parse(data: bytes) -> dict[str, Any]:
 
 
 def read_parquet(data: bytes, names: list[str]) -> pa.Table:
-    """These columns, of texts or token counts; all are read, for their checksums, in groups."""
+    """These columns, each of its one type; all are read, for their checksums, in groups."""
     file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
     groups = (file.read_row_group(i).select(names) for i in range(file.num_row_groups))
     table = pa.concat_tables([file.schema_arrow.empty_table().select(names), *groups])
     if not all(
-        column.type == (pa.int64() if name == "tokens" else pa.string()) and not column.null_count
+        _is_whole(column) and column.type == _TYPES.get(name, pa.string())
         for name, column in zip(names, table.columns, strict=True)
     ):
-        raise ValueError(f"not all of {', '.join(names)} are texts in every row")
+        raise ValueError(f"not all of {', '.join(names)} are of their type in every row")
     return table
+
+
+def _is_whole(column: pa.ChunkedArray) -> bool:
+    """Whether nothing in it is null."""
+    flat = pa.concat_arrays([*column.chunks, pa.array([], column.type)])
+    found = [flat]
+    if pa.types.is_list(flat.type):
+        found += [flat.flatten(), *flat.flatten().flatten()]
+    return not any(part.null_count for part in found)
