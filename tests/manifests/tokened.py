@@ -30,6 +30,36 @@ from tests.manifests.committed import commit_of as commit_records
 END, IM_START, IM_SEP, IM_END = 256, 257, 258, 259
 VOCABULARY = 260
 
+SPEC = """\
+schema = "scriptorium.mixture/1"
+name = "ids"
+seed = 7
+
+[tokenizer]
+name = "utf8-bytes@1"
+end_of_document = 256
+
+[sources.all]
+from = "{step}"
+
+[phases.pretrain]
+sequence_length = 32
+global_batch = 2
+
+[phases.pretrain.mix]
+all = {{ epochs = 1 }}
+
+[phases.sft]
+after = "pretrain"
+sequence_length = 256
+global_batch = 2
+layout = "document"
+
+[phases.sft.mix]
+all = {{ epochs = 1 }}
+"""
+"""A mixture over one step: as a stream, then each document in a window of its own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
