@@ -1,0 +1,1 @@
+"""What a phase minimises: language modelling, the assistant's turns, preferences."""
