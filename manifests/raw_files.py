@@ -1,6 +1,6 @@
 """What lies below a root, read without any of the code that wrote it.
 
-For verify.py, which must not repeat a bug of the writers: nothing of ours is imported but errors.
+For verify.py, which must not repeat a bug of the writers: nothing of theirs is imported but errors.
 """
 
 import io
@@ -12,15 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.errors import ConfigError, ServiceError
-
-_ENDS = {"start": pa.int64(), "stop": pa.int64()}
-_TYPES = {
-    "tokens": pa.int64(),
-    "start": pa.int64(),
-    "loss": pa.list_(pa.field("element", pa.struct(_ENDS))),
-    "spans": pa.list_(pa.field("element", pa.struct({"role": pa.string(), **_ENDS}))),
-}
-"""Of columns that are no texts."""
+from manifests.raw_token_files import PLACE_TYPES, are_whole
 
 
 class RawFiles:
@@ -124,18 +116,7 @@ def read_parquet(data: bytes, names: list[str]) -> pa.Table:
     file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
     groups = (file.read_row_group(i).select(names) for i in range(file.num_row_groups))
     table = pa.concat_tables([file.schema_arrow.empty_table().select(names), *groups])
-    if not all(
-        _is_whole(column) and column.type == _TYPES.get(name, pa.string())
-        for name, column in zip(names, table.columns, strict=True)
-    ):
+    expected = [PLACE_TYPES.get(name, pa.string()) for name in names]
+    if table.schema.types != expected or not are_whole(table):
         raise ValueError(f"not all of {', '.join(names)} are of their type in every row")
     return table
-
-
-def _is_whole(column: pa.ChunkedArray) -> bool:
-    """Whether nothing in it is null."""
-    flat = pa.concat_arrays([*column.chunks, pa.array([], column.type)])
-    found = [flat]
-    if pa.types.is_list(flat.type):
-        found += [flat.flatten(), *flat.flatten().flatten()]
-    return not any(part.null_count for part in found)

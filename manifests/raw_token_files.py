@@ -13,7 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-PLACE_COLUMNS = ("tokens", "file", "start", "loss", "spans")
+_ENDS = {"start": pa.int64(), "stop": pa.int64()}
+PLACE_TYPES = {
+    "tokens": pa.int64(),
+    "file": pa.string(),
+    "start": pa.int64(),
+    "loss": pa.list_(pa.field("element", pa.struct(_ENDS))),
+    "spans": pa.list_(pa.field("element", pa.struct({"role": pa.string(), **_ENDS}))),
+}
 """Columns of a documents file that say where its documents lie."""
 SHOWN = 3
 _ROW_IDS = 4096
@@ -65,13 +72,25 @@ def parse_token_file(data: bytes) -> RawTokens:
     return RawTokens(ids=found[:count], tokenizer=tokenizer, end_of_document=end)
 
 
+def are_whole(table: pa.Table) -> bool:
+    """Whether nothing in it is null, in lists of structs neither."""
+    for column in table.columns:
+        parts = [pa.concat_arrays([*column.chunks, pa.array([], column.type)])]
+        if pa.types.is_list(column.type):
+            flat = parts[0].flatten()
+            parts += [flat, *flat.flatten()]
+        if any(part.null_count for part in parts):
+            return False
+    return True
+
+
 def named_files(rows: pa.Table) -> list[str]:
     """The token files that rows name, sorted."""
     return sorted(rows["file"].unique().to_pylist())
 
 
 def wrong_places(rows: pa.Table, files: Mapping[str, RawTokens]) -> Iterator[str]:
-    """What is not so about where the documents of a data file lie, `PLACE_COLUMNS` of it.
+    """What is not so about where the documents of a data file lie, `PLACE_TYPES` of it.
 
     Rows of files that are not given are left alone.
     """

@@ -17,7 +17,7 @@ import pyarrow as pa
 from manifests.id_keys import NO_KEYS, Keys, both, keys_of, listed, missing, repeated, shown, unique
 from manifests.raw_files import RawFiles, read_parquet
 from manifests.raw_token_files import (
-    PLACE_COLUMNS,
+    PLACE_TYPES,
     RawTokens,
     named_files,
     parse_token_file,
@@ -166,7 +166,7 @@ class Verifier:
             return task
         task.commit = commit
         tokenized = commit["row_type"] == "tokendocument"
-        places = PLACE_COLUMNS if tokenized else ["tokens"] if want else []
+        places = PLACE_TYPES if tokenized else ["tokens"] if want else []
         data = self._columns(task, f"{step}/data", commit["data"], ["item_id", "id", *places])
         self._check_tokens(task, commit, data if tokenized else None)
         rejects = self._columns(task, f"{step}/rejects", commit["rejects"], ["item_id", "reason"])
