@@ -1,5 +1,6 @@
 """Manifests over token steps, verified: each kind of damage at the first level that looks at it."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,16 @@ from manifests.levels.verify import verify_manifest
 from manifests.objects.manifest import Manifest
 from manifests.shards import read_shard, write_shard
 from manifests.store import Store, open_store
-from tests.manifests.tokened import END, SPEC, joined, mixed, texts, token_step, write_token_file
+from tests.manifests.tokened import (
+    END,
+    FACTS,
+    SPEC,
+    joined,
+    mixed,
+    texts,
+    token_step,
+    write_token_file,
+)
 from tests.manifests.verified import built, findings, with_rows
 
 MADE = [mixed("a", 12), texts("b", 30)]
@@ -134,7 +144,7 @@ def test_ids_of_another_end_of_document_are_found(store: Store, step: str, diges
     table = read_shard(store, data_file(step, commit.data.sha256), commit.data)
     made = MADE[commit.slice_index]
     ids = np.where(joined(made) == END, 7, joined(made))
-    file = write_token_file(store, step, ids, end=7)
+    file = write_token_file(store, step, ids, replace(FACTS, end_of_document=7))
     starts = np.cumsum([0, *(len(one.ids) + 1 for one in made)])[:-1]
     changed = _with_column(table, "file", pa.array([file.sha256] * len(made)))
     changed = _with_column(changed, "start", pa.array(starts))
