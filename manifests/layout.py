@@ -2,6 +2,8 @@
 
 runs/<run>.json                           the plan of a run: recipe, arguments, steps
 hours/<run>/<driver>.json                 from when to when a driver of the run was at work
+events/<run>/<driver>.json                what it saw happen to the teachers
+joined/<run>/<id>.json                    a teacher that joined while the run went on
 steps/<name>@<version>/<fingerprint>/
     step.json                             what this is; provenance, never fingerprinted
     data/<sha256>.parquet                 accepted rows
@@ -80,6 +82,26 @@ def run_file(run: str) -> str:
 def hours_prefix(run: str) -> str:
     """Prefix of the working times of a run's drivers, with the closing slash."""
     return f"hours/{run}/"
+
+
+def events_prefix(run: str) -> str:
+    """Prefix of what drivers of a run saw happen, with the closing slash."""
+    return f"events/{run}/"
+
+
+def events_file(run: str, driver: str) -> str:
+    """Key of what a driver saw happen."""
+    return f"events/{run}/{driver}.json"
+
+
+def joined_prefix(run: str) -> str:
+    """Prefix of the teachers that joined a run, with the closing slash."""
+    return f"joined/{run}/"
+
+
+def joined_file(run: str, teacher: str) -> str:
+    """Key of a teacher that joined a run."""
+    return f"joined/{run}/{teacher}.json"
 
 
 def inventory_file(sha256: str) -> str:
