@@ -100,7 +100,7 @@ def test_a_phase_or_its_folder_stands_for_its_newest_checkpoint(tmp_path: Path) 
     newest = saved(folder, 2)
     for path in (newest, folder, tmp_path / "pretrain"):
         assert directories.open_checkpoint(path)[0] == newest
-    with pytest.raises(ConfigError, match="no checkpoint; give a directory such as"):
+    with pytest.raises(ConfigError, match="no checkpoint; give one such as"):
         directories.open_checkpoint(tmp_path)
 
 

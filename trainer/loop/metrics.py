@@ -1,5 +1,6 @@
 """What a run tells while it goes: a JSON line a step, TensorBoard, a line for people on stderr."""
 
+import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -57,9 +58,8 @@ class Metrics:
         """A held-out set was looked at after a step: its loss, and by source."""
         self._write({"step": step, "kind": "evaluation", "set": name, **found}, f"{name}/")
         sources = ", ".join(f"{k} {v['loss']:.4f}" for k, v in found["sources"].items())
-        print(
-            f"{self._phase} {step + 1:,} | {name} {found['loss']:.4f} | {sources}", file=sys.stderr
-        )
+        text = f"{self._phase} {step + 1:,} | {name} {found['loss']:.4f} | {sources}"
+        print(text, file=sys.stderr, flush=True)
 
     def sync(self) -> None:
         """Bring all of it to the disk, before a checkpoint says that these steps are done."""
@@ -100,10 +100,9 @@ def _clock(seconds: float) -> str:
 
 
 def memory() -> int:
-    """Bytes: the most that a GPU had allocated, without one what this process has now."""
-    import psutil
+    """Bytes: the most that a GPU had allocated, without one the most this process had."""
     import torch
 
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
-    return int(psutil.Process().memory_info().rss)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -62,4 +62,4 @@ def ranges(positions: Iterable[Ints]) -> list[list[int]]:
     breaks = np.flatnonzero(np.diff(found) != 1)
     first = found[np.concatenate([[0], breaks + 1])]
     last = found[np.concatenate([breaks, [len(found) - 1]])]
-    return np.stack([first, last], axis=1).tolist()
+    return [[low, high] for low, high in zip(first.tolist(), last.tolist(), strict=True)]

@@ -11,12 +11,6 @@ from trainer.loop.schedule import Decay, Schedule
 
 Facts = Mapping[str, str | int | float | bool]
 
-OF_OTHERS = frozenset(
-    {"dropout", "z_loss", "rope_base", "mask", "packing", "glue", "end_of_document", "loss"}
-    | {"dpo_beta", "label_smoothing", "reference", "chat_template", "note"}
-)
-"""Facts that the data, the model and the objectives read."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -50,13 +44,12 @@ class Settings:
         Raises:
             ConfigError: A fact that nobody knows or that is not built here, or no learning rate.
         """
-        mine = {field.name for field in fields(cls)}
-        known = mine | OF_OTHERS
-        if strange := sorted(phase.train.keys() - known):
-            names = ", ".join(key.name for key in TRAIN if key.name in known)
+        known = [key.name for key in TRAIN]
+        if strange := sorted(phase.train.keys() - set(known)):
             raise ConfigError(
                 f"phase {phase.name}: the trainer does not know the fact"
-                f"{'s' if len(strange) > 1 else ''} {', '.join(strange)}; it knows {names}"
+                f"{'s' if len(strange) > 1 else ''} {', '.join(strange)}; it knows"
+                f" {', '.join(known)}"
             )
         facts = {**defaults, **phase.train}
         if "learning_rate" not in facts:
@@ -64,6 +57,7 @@ class Settings:
                 f"phase {phase.name} has no learning_rate: write it in"
                 f" [phases.{phase.name}.train], or in [training] of the configuration"
             )
+        mine = {field.name for field in fields(cls)}
         found = cls(**{name: value for name, value in facts.items() if name in mine})  # type: ignore[arg-type]  # read and checked by the spec
         found._refuse_what_is_not_built(phase.name)
         return found

@@ -25,6 +25,8 @@ class Origin:
     manifest: str
     phase: str
     step: int
+    digest: str = ""
+    """Of its tensors, where the phase learns from pairs: what its reference is found by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
