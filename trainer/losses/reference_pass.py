@@ -72,6 +72,15 @@ def reference_pass(
     return len(mine)
 
 
+def _missing(kept: ReferenceStore) -> list[int]:
+    """The missing slices as the first rank saw them, so that all ranks agree."""
+    import torch
+
+    told: list[list[int]] = [kept.missing() if torch.distributed.get_rank() == 0 else []]
+    torch.distributed.broadcast_object_list(told, 0)
+    return told[0]
+
+
 def _slice(pairs: PhasePairs, start: int, stop: int, frozen: Frozen) -> Values | None:
     """[stop - start, 2] on the last pipeline stage, None on the others."""
     import torch
