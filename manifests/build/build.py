@@ -13,7 +13,7 @@ import pyarrow as pa
 from manifests.build.holes import GoneSamples
 from manifests.build.overlap import refuse_overlap
 from manifests.build.probes import probe_digest
-from manifests.build.supplies import Selected
+from manifests.build.supplies import Selected, cuts_of
 from manifests.objects.ranges import read_table
 from manifests.objects.root import Descriptor, Root
 from manifests.objects.tree import Objects
@@ -22,6 +22,7 @@ from manifests.resolve.phases import Version, resolve
 from manifests.resolve.types import ORDER, Body, Phase
 from manifests.select.selection import SelectedLeaf, SourceProgress, select
 from manifests.select.takedowns import removed_ids, take_down
+from manifests.select.window_counts import WindowCounts
 from manifests.shards import parquet_bytes, parquet_file
 from manifests.spec.canonical import to_plain
 from manifests.spec.types import Mixture, Removal
@@ -56,12 +57,12 @@ def build(
 
 def build_over(store: Store, mixture: Mixture, data: Data, objects: Objects) -> Root:
     """As `build`, over data that somebody chose."""
-    leaves = data.leaves
-    versions = [Selected(store, objects, leaves)]
+    leaves, counts, cuts = data.leaves, WindowCounts(store), cuts_of(mixture)
+    versions = [Selected(counts, objects, leaves, cuts)]
     refuse_overlap(mixture, versions[0])
     for change in mixture.changes:
         leaves = without(store, leaves, change.remove)
-        versions.append(Selected(store, objects, leaves))
+        versions.append(Selected(counts, objects, leaves, cuts))
     written = ChainMap(*(version.written for version in versions))
     later = [
         Version(supplies=now, holes=GoneSamples(store, objects, mixture.seed, now, written))

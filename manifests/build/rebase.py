@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from manifests.build.build import Data, assemble, kept_ids, without
 from manifests.build.holes import GoneSamples
 from manifests.build.overlap import refuse_overlap
-from manifests.build.supplies import Selected
+from manifests.build.supplies import Selected, cuts_of
 from manifests.errors import ConfigError, NotInStore
 from manifests.objects.manifest import Manifest, needed, write_root
 from manifests.objects.root import Descriptor, Root
@@ -23,6 +23,7 @@ from manifests.resolve.phases import rebase as rebased_phases
 from manifests.resolve.types import ORDER, Phase, Segment
 from manifests.resolve.usage import cut
 from manifests.select.selection import SelectedLeaf, SourceProgress, select
+from manifests.select.window_counts import WindowCounts
 from manifests.spec.mixes import ancestors
 from manifests.spec.types import Mixture
 from manifests.store import Store
@@ -126,9 +127,10 @@ def go_on(
     """As `rebase`, over data that somebody chose."""
     earlier = {found.digest: found for found in needed(manifest.root)}
     written: ChainMap[str, Descriptor] = ChainMap({}, earlier)
+    counts, cuts = WindowCounts(store), cuts_of(mixture)
 
     def version(leaves: Sequence[SelectedLeaf]) -> tuple[Selected, Version]:
-        now = Selected(store, objects, leaves)
+        now = Selected(counts, objects, leaves, cuts)
         written.maps.insert(1, now.written)
         holes = GoneSamples(store, objects, mixture.seed, now, written)
         return now, Version(supplies=now, holes=holes)

@@ -1,6 +1,6 @@
 """What the selected shards give a resolution: samples and tokens of every leaf, as objects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,21 +10,30 @@ from manifests.errors import ConfigError
 from manifests.objects.ranges import write_table
 from manifests.objects.root import Descriptor, Leaf
 from manifests.objects.tree import Objects
+from manifests.packing import PACKING
 from manifests.resolve.types import Body, LeafSupply
-from manifests.select.selection import SelectedLeaf, window_samples
-from manifests.spec.types import Layout
-from manifests.store import Store
+from manifests.select.selection import SelectedLeaf, useful_tokens
+from manifests.select.window_counts import Cut, WindowCounts
+from manifests.spec.types import Layout, Mixture
 from manifests.windows import Ints, Windows
 
 
 class Selected:
     """The leaves of a selection, each with its table written.
 
-    `store` has the shards; the tables go to `objects`.
+    Windows are counted by `counts`, which several selections may share; the tables go to `objects`.
+    `cuts` are those that will be asked for, by source, so that no shard is read twice.
     """
 
-    def __init__(self, store: Store, objects: Objects, leaves: Sequence[SelectedLeaf]) -> None:
-        self._store = store
+    def __init__(
+        self,
+        counts: WindowCounts,
+        objects: Objects,
+        leaves: Sequence[SelectedLeaf],
+        cuts: Mapping[str, frozenset[Cut]],
+    ) -> None:
+        self._counts = counts
+        self._cuts = cuts
         self._objects = objects
         self._leaves = {leaf.name: leaf for leaf in leaves}
         self._tables = {leaf.name: write_table(objects, leaf.rows) for leaf in leaves}
@@ -80,22 +89,48 @@ class Selected:
 
     def _body(self, leaf: str, layout: Layout, sequence_length: int) -> Body:
         table, rows = self._tables[leaf].digest, self.rows(leaf)
-        if layout is Layout.DOCUMENT:
-            sizes = window_samples(self._store, rows, sequence_length)
-            kept = self._objects.put_npy(sizes)
+        if layout is not Layout.STREAM:
+            further = self._cuts.get(self._leaves[leaf].source, ())
+            counted = self._counts.of(rows, (layout, sequence_length), further)
+            kept = self._objects.put_npy(counted.windows)
             self.written[kept.digest] = kept
-            tokens = _total(rows, "tokens") - _total(rows, "documents")
-            samples, windows = int(sizes.sum()), kept.digest
-        else:
-            samples = Windows(layout, numbers(rows, "tokens"), sequence_length).samples
-            tokens, windows = samples * sequence_length, ""
+            return Body(
+                table=table,
+                layout=layout,
+                samples=int(counted.windows.sum()),
+                tokens=useful_tokens(rows),
+                windows=kept.digest,
+                packing=PACKING if layout is Layout.PACKED else "",
+                splits=counted.splits,
+            )
+        samples = Windows(layout, numbers(rows, "tokens"), sequence_length).samples
         if not samples:
             raise ConfigError(
                 f"source {leaf}: {_total(rows, 'tokens')} tokens are not one window of"
                 f' {sequence_length} and its label; give it layout = "document", a shorter'
                 " sequence_length, or more data"
             )
-        return Body(table=table, layout=layout, samples=samples, tokens=tokens, windows=windows)
+        return Body(table=table, layout=layout, samples=samples, tokens=samples * sequence_length)
+
+
+def cuts_of(mixture: Mixture) -> dict[str, frozenset[Cut]]:
+    """By source, the windows that a mixture asks for and that are not cut from a stream."""
+    asked: dict[str, dict[str, set[Layout]]] = {}
+    found: dict[str, set[Cut]] = {}
+    for phase in mixture.phases:
+        here: dict[str, set[Layout]] = {}
+        changed = [change.mix for change in mixture.changes if change.phase == phase.name]
+        for entry in (entry for mix in (phase.mix, *changed) for entry in mix):
+            own = entry.layout or phase.layout
+            sources = asked[entry.recall] if entry.recall else {entry.name: {own}}
+            for source, layouts in sources.items():
+                recalled = {entry.layout} if entry.layout else layouts
+                here.setdefault(source, set()).update(recalled)
+        asked[phase.name] = here
+        for source, layouts in here.items():
+            cuts = {(one, phase.sequence_length) for one in layouts - {Layout.STREAM}}
+            found.setdefault(source, set()).update(cuts)
+    return {source: frozenset(cuts) for source, cuts in found.items()}
 
 
 def numbers(rows: pa.Table, column: str) -> Ints:

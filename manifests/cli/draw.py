@@ -9,7 +9,7 @@ from manifests.views.phases import PhaseLines, SourceLine
 
 _SOURCES = (
     *("source", "", "share", "asked", "as share", "tokens", "samples", "unique", "epochs"),
-    *("so far", "at most", "short of"),
+    *("so far", "at most", "short of", "layout", "padding", "split"),
 )
 
 
@@ -68,6 +68,9 @@ def _row(one: SourceLine, phase: PhaseLines) -> tuple[str, ...]:
         _epochs(one.epochs_so_far) if phase.after else "",
         "" if one.max_epochs is None else _epochs(one.max_epochs),
         short(one.shortfall) if one.shortfall else "",
+        ", ".join(one.layouts) if len(phase.layouts) > 1 else "",
+        percent(one.padding) if one.padding else "",
+        short(one.splits) if one.splits else "",
     )
 
 
@@ -76,7 +79,8 @@ def _total(phase: PhaseLines) -> tuple[str, ...]:
     share = sum((one.share for one in whole), Fraction(0))
     unique = short(sum(one.unique_tokens for one in whole))
     numbers = (short(phase.tokens), f"{phase.samples:,}", unique)
-    return ("total", "", percent(share), "", "", *numbers, "", "", "", "")
+    padding = percent(phase.padding) if phase.padding else ""
+    return ("total", "", percent(share), "", "", *numbers, "", "", "", "", "", padding, "")
 
 
 def _epochs(number: Fraction) -> str:

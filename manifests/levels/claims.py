@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from manifests.levels.contents import Claim
 from manifests.levels.files import DataFile
 from manifests.levels.metadata import Material
+from manifests.levels.packed import PACKING
 from manifests.levels.reading import Ints
 from manifests.spec.types import Layout
 
@@ -47,21 +48,24 @@ class Claims:
 
     def _claim(self, at: _Row) -> Claim:
         name = self._leaves.get(at.table, f"the earlier table {at.table[:12]}")
-        kept = self._windows.get(at.table, {}).items()
+        kept = self._windows.get(at.table, {})
         (row,) = self._tables[at.table].slice(at.taken, 1).to_pylist()
-        windows = tuple((length, int(samples[at.number])) for length, samples in kept)
+        windows = tuple((*cut, int(samples[at.number])) for cut, samples in kept.items())
         return Claim(leaf=name, row=row, windows=windows)
 
 
-def _windows(material: Material) -> dict[str, dict[int, Ints]]:
-    """By table and sequence length: the samples of each shard, where they are kept."""
-    found: dict[str, dict[int, Ints]] = {}
+def _windows(material: Material) -> dict[str, dict[tuple[Layout, int], Ints]]:
+    """By table, layout and sequence length: the samples of each shard, where they are kept."""
+    found: dict[str, dict[tuple[Layout, int], Ints]] = {}
     for phase in material.root.phases:
         for supply in (supply for segment in phase.segments for supply in segment.supplies):
             for body in [supply.body, *([supply.head.body] if supply.head else [])]:
                 windows, table = material.arrays.get(body.windows), material.tables.get(body.table)
                 if body.layout is Layout.STREAM or windows is None or table is None:
                     continue
+                if body.packing not in ("", PACKING):
+                    continue
                 if table.whole and len(windows) == len(table.sizes):
-                    found.setdefault(body.table, {})[phase.sequence_length] = windows
+                    cut = body.layout, phase.sequence_length
+                    found.setdefault(body.table, {})[cut] = windows
     return found

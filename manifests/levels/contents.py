@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.levels.findings import Kind
+from manifests.levels.packed import packed
 from manifests.levels.reading import Bad, Ints
 from manifests.sketches import EDGES
+from manifests.spec.types import Layout
 
 COUNTED = {
     "id": pa.string(),
@@ -46,8 +48,8 @@ class Claim:
     leaf: str
     row: Mapping[str, Any]
     """A shard row, as Python values."""
-    windows: tuple[tuple[int, int], ...] = ()
-    """Sequence lengths, and the samples under each where documents begin windows of their own."""
+    windows: tuple[tuple[Layout, int, int], ...] = ()
+    """Layouts that are no stream, sequence lengths, and the samples under both."""
 
 
 class Opened:
@@ -129,11 +131,18 @@ def wrong_claims(opened: Opened, claims: Iterable[Claim]) -> Iterator[Bad]:
                 yield Bad(
                     Kind.COUNT, f"{name} counted {_short(has)}, in {claim.leaf} {_short(row[name])}"
                 )
-        for length, samples in claim.windows:
-            has = int(np.maximum(1, -(-opened.tokens[mask] // length)).sum())
+        for layout, length, samples in claim.windows:
+            has = _windows(opened.tokens[mask], layout, length)
             if has != samples:
                 what = f"{has:,} windows of {length} tokens, in {claim.leaf} {samples:,}"
-                yield Bad(Kind.COUNT, f"its documents make {what}")
+                told = " packed" if layout is Layout.PACKED else ""
+                yield Bad(Kind.COUNT, f"its documents make{told} {what}")
+
+
+def _windows(tokens: Ints, layout: Layout, length: int) -> int:
+    if layout is Layout.PACKED:
+        return len(packed(tokens.tolist(), length))
+    return int(np.maximum(1, -(-tokens // length)).sum())
 
 
 def counted(opened: Opened, mask: npt.NDArray[np.bool_], teachers: list[str]) -> dict[str, object]:

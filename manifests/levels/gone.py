@@ -11,6 +11,7 @@ import numpy as np
 from manifests.levels.contents import Opened, mask_of
 from manifests.levels.files import DataFile
 from manifests.levels.metadata import Material
+from manifests.levels.packed import windows_with
 from manifests.levels.plain import key
 from manifests.levels.reading import Ints, checked_bytes, npy_digest
 from manifests.permutation import mix, unpermute
@@ -61,24 +62,29 @@ class GoneFrom:
                 whole = np.array([[first, stop]], dtype=np.int64)
                 yield _between(whole, body, length) if streams else np.arange(first, stop)
             elif other["picked"] != row["picked"]:
-                spans = self._gone(row, other, streams, length) + first
-                if streams:
-                    yield _between(spans, body, length)
-                else:
-                    yield from (np.arange(low, high) for low, high in spans.tolist())
+                yield from self._of_gone(row, other, body, length, first)
 
-    def _gone(
-        self, old: Mapping[str, Any], new: Mapping[str, Any], streams: bool, length: int
-    ) -> Ints:
-        """Where documents that are gone begin and end in a shard: in tokens, or in samples."""
+    def _of_gone(
+        self, old: Mapping[str, Any], new: Mapping[str, Any], body: Body, length: int, first: int
+    ) -> Iterator[Ints]:
+        """Samples with documents that are gone, of a shard that begins at a token or sample."""
         self.shards += 1
         file = DataFile(old["step"], old["sha256"], old["bytes"], old["rows"])
         opened = Opened(checked_bytes(self._material.store, file.key, file.sha256, file.bytes))
         before, after = mask_of(old, opened.rows), mask_of(new, opened.rows)
-        tokens = opened.tokens[before]
+        tokens, gone = opened.tokens[before], ~after[before]
+        if body.layout is Layout.PACKED:
+            windows = windows_with(tokens.tolist(), length, gone.tolist())
+            yield np.array(windows, dtype=np.int64) + first
+            return
+        streams = body.layout is Layout.STREAM
         sizes = tokens + 1 if streams else np.maximum(1, -(-tokens // length))
         ends = np.cumsum(sizes)
-        return np.stack([ends - sizes, ends], axis=1)[~after[before]]
+        spans = np.stack([ends - sizes, ends], axis=1)[gone] + first
+        if streams:
+            yield _between(spans, body, length)
+        else:
+            yield from (np.arange(low, high) for low, high in spans.tolist())
 
 
 def _between(spans: Ints, body: Body, length: int) -> Ints:

@@ -81,7 +81,7 @@ class Material:
         return Parts(
             tables=self.tables,
             arrays=self.arrays,
-            rows=lambda table: self.rows(table, ["documents", "lengths"]),
+            rows=lambda table: self.rows(table, ["documents", "tokens", "lengths"]),
         )
 
 

@@ -19,12 +19,13 @@ from manifests.levels.chains import check_chains
 from manifests.levels.findings import Kind, LevelReport, Progress, listed
 from manifests.levels.gone import GoneFrom
 from manifests.levels.metadata import Material
+from manifests.levels.packed import PACKING
 from manifests.levels.plain import Place, PlainOrder
-from manifests.levels.reading import Bad, Ints
+from manifests.levels.reading import Bad
 from manifests.levels.resolution import check_resolution
 from manifests.order import PhaseOrder
 from manifests.resolve.types import ORDER, Body, Phase
-from manifests.select.selection import window_samples
+from manifests.select.window_counts import WindowCounts
 from manifests.spec.types import Layout
 
 PROBES = 4096
@@ -35,9 +36,8 @@ BACKWARDS = 64
 def check_order(material: Material, report: LevelReport, progress: Progress | None = None) -> None:
     """All phases; nothing where the manifest is not whole, which L0 has told."""
     root = material.root
-    if not material.whole or root.order != ORDER:
-        what = "the manifest is not whole" if root.order == ORDER else f"its order is {root.order}"
-        report.notes.append(f"not computed, since {what}")
+    if why := _not_ours(material):
+        report.notes.append(f"not computed, since {why}")
         return
     for number, phase in enumerate(root.phases):
         try:
@@ -48,6 +48,19 @@ def check_order(material: Material, report: LevelReport, progress: Progress | No
         if progress:
             progress("phases ordered", number + 1, len(root.phases))
     _check_gone(material, report)
+
+
+def _not_ours(material: Material) -> str:
+    """Why the order cannot be computed by this program; empty if it can."""
+    root = material.root
+    if root.order != ORDER:
+        return f"its order is {root.order}"
+    segments = [segment for phase in root.phases for segment in phase.segments]
+    supplies = [supply for segment in segments for supply in segment.supplies]
+    bodies = [s.body for s in supplies] + [s.head.body for s in supplies if s.head]
+    if others := {body.packing for body in bodies} - {"", PACKING}:
+        return f"documents are packed by {', '.join(sorted(others))}"
+    return "" if material.whole else "the manifest is not whole"
 
 
 def _check_phase(material: Material, phase: Phase, report: LevelReport) -> None:
@@ -141,13 +154,16 @@ def _check_gone(material: Material, report: LevelReport) -> None:
     try:
         check_chains(material.root.phases, material.rules(gone), report)
         if material.mixture and material.unresolved:
-            parts = replace(material.parts, samples=partial(_samples, material))
+            samples = partial(_samples, material, WindowCounts(material.store))
+            parts = replace(material.parts, samples=samples)
             check_resolution(material.root, material.mixture, material.parents, parts, report)
     except (Bad, DataError) as bad:
         report.found(Kind.ORDER, "phases", f"what is gone cannot be told: a shard {bad}")
     report.count("changed shards", gone.shards)
 
 
-def _samples(material: Material, table: str, length: int) -> int:
-    sizes: Ints = window_samples(material.store, material.rows(table), length)
-    return int(sizes.sum())
+def _samples(
+    material: Material, counts: WindowCounts, table: str, layout: Layout, length: int
+) -> tuple[int, int]:
+    counted = counts.of(material.rows(table), (layout, length))
+    return int(counted.windows.sum()), counted.splits

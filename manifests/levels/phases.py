@@ -9,7 +9,7 @@ import pyarrow as pa
 from manifests.levels.findings import Kind, LevelReport
 from manifests.levels.plain import Tree, planned
 from manifests.levels.reading import Ints
-from manifests.levels.rows import window_bounds
+from manifests.levels.rows import split_bounds, window_bounds
 from manifests.levels.tables import TableFacts
 from manifests.resolve.types import Body, Head, Phase, Segment, Supply
 from manifests.spec.types import Layout
@@ -22,10 +22,10 @@ class Parts:
     tables: Mapping[str, TableFacts]
     arrays: Mapping[str, Ints]
     rows: Callable[[str], pa.Table]
-    """The columns `documents` and `lengths` of a table."""
-    samples: Callable[[str, int], int] | None = None
-    """Samples of a table whose documents begin windows of this length, counted in its shards; None
-    where shards are not to be read."""
+    """The columns `documents`, `tokens` and `lengths` of a table."""
+    samples: Callable[[str, Layout, int], tuple[int, int]] | None = None
+    """Samples and splits of a table under a layout that is no stream, in windows of this length,
+    counted in its shards; None where shards are not to be read."""
 
 
 def check_phases(phases: tuple[Phase, ...], parts: Parts, report: LevelReport) -> None:
@@ -106,16 +106,23 @@ def _body_problem(body: Body, length: int, parts: Parts) -> str:
     if body.layout is Layout.STREAM:
         samples = max(0, (table.tokens - 1) // length)
         tokens = samples * length
-        if body.windows:
+        if body.windows or body.packing or body.splits:
             return "has windows, which follow from the tokens here"
     else:
+        if bool(body.packing) is not (body.layout is Layout.PACKED):
+            return "its packing is not named, or it has none"
         tokens = table.tokens - int(table.documents.sum())
         windows = parts.arrays.get(body.windows)
         if windows is None:
             return "" if body.windows else "has no windows"
-        fewest, most = window_bounds(parts.rows(body.table), length)
+        rows = parts.rows(body.table)
+        fewest, most = window_bounds(rows, body.layout, length)
         if len(windows) != len(fewest) or ((windows < fewest) | (windows > most)).any():
             return "its windows are not what documents of such lengths can have"
+        low, high = split_bounds(rows, length)
+        if not low <= body.splits <= high:
+            between = f"{low:,} to {high:,}" if low < high else f"{low:,}"
+            return f"{body.splits:,} of its documents are longer than a window, not {between}"
         samples = int(windows.sum())
     if (body.samples, body.tokens) != (samples, tokens) or not samples:
         return (

@@ -13,10 +13,11 @@ import numpy as np
 
 from manifests.errors import ConfigError
 from manifests.levels.findings import Kind, LevelReport, listed
+from manifests.levels.packed import PACKING
 from manifests.levels.phases import Parts
 from manifests.levels.plain import survivor
 from manifests.levels.reading import Ints
-from manifests.levels.rows import window_bounds
+from manifests.levels.rows import split_bounds, window_bounds
 from manifests.objects.root import Root
 from manifests.resolve.phases import Version, rebase, resolve
 from manifests.resolve.types import Body, Head, LeafSupply, Phase, source_of
@@ -200,30 +201,40 @@ class _Tables:
             raise Unknown(f"the table of {leaf} is not whole")
         documents = int(table.documents.sum())
         if layout is Layout.STREAM:
-            samples, windows = max(0, (table.tokens - 1) // sequence_length), ""
+            samples = max(0, (table.tokens - 1) // sequence_length)
             tokens = samples * sequence_length
+            body = Body(table=digest, layout=layout, samples=samples, tokens=tokens)
         else:
-            samples, windows = self._windows(leaf, digest, sequence_length)
-            tokens = table.tokens - documents
-        if not samples:
+            body = self._cut(leaf, digest, layout, sequence_length, table.tokens - documents)
+        if not body.samples:
             raise ConfigError(f"source {leaf} is not one window of {sequence_length} tokens")
-        body = Body(table=digest, layout=layout, samples=samples, tokens=tokens, windows=windows)
         return LeafSupply(leaf=leaf, body=body, documents=documents)
 
-    def _windows(self, leaf: str, table: str, length: int) -> tuple[int, str]:
-        """The samples of an epoch, and the digest of its windows where one is named."""
+    def _cut(self, leaf: str, table: str, layout: Layout, length: int, tokens: int) -> Body:
+        """The body as the manifest names it, else without the digest of its windows."""
         for phase in self.root.phases:
             for supply in (s for segment in phase.segments for s in segment.supplies):
                 for body in [supply.body, *([supply.head.body] if supply.head else [])]:
                     named = (body.table, body.layout, phase.sequence_length)
-                    if named == (table, Layout.DOCUMENT, length):
-                        return body.samples, body.windows
-        fewest, most = window_bounds(self.parts.rows(table), length)
-        if np.array_equal(fewest, most):
-            return int(fewest.sum()), ""
-        if self.parts.samples is None:
-            raise Unknown(f"how many samples {leaf} has is told by its shards only (L4 counts)")
-        return self.parts.samples(table, length), ""
+                    if named == (table, layout, length):
+                        return replace(body, tokens=tokens)
+        rows = self.parts.rows(table)
+        fewest, most = window_bounds(rows, layout, length)
+        low, high = split_bounds(rows, length)
+        samples, splits = int(fewest.sum()), low
+        if low != high or not np.array_equal(fewest, most):
+            if self.parts.samples is None:
+                raise Unknown(f"how many samples {leaf} has is told by its shards only (L4 counts)")
+            samples, splits = self.parts.samples(table, layout, length)
+        packing = PACKING if layout is Layout.PACKED else ""
+        return Body(
+            table=table,
+            layout=layout,
+            samples=samples,
+            tokens=tokens,
+            packing=packing,
+            splits=splits,
+        )
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from manifests.levels.findings import Kind, listed
 from manifests.levels.reading import Ints
 from manifests.objects.ranges import SHARD_ROWS
 from manifests.sketches import BINS, EDGES
+from manifests.spec.types import Layout
 
 Mask = npt.NDArray[np.bool_]
 Wrong = tuple[Kind, str]
@@ -112,15 +113,31 @@ def is_cut(key: str) -> bool:
         return False
 
 
-def window_bounds(table: pa.Table, sequence_length: int) -> tuple[Ints, Ints]:
-    """The fewest and the most samples of each shard where each document begins a window."""
+def window_bounds(table: pa.Table, layout: Layout, sequence_length: int) -> tuple[Ints, Ints]:
+    """The fewest and the most samples of each shard whose documents are no stream."""
     lists = Lists.of(table["lengths"])
     bins, counts = lists.numbers("bin"), lists.numbers("count")
     low, high = _bin_ends()
     fewest, most = (np.maximum(1, -(-ends // sequence_length)) for ends in (low, high))
     # Documents without a token are in no bin and take a window.
-    empty = np.asarray(table["documents"].to_numpy(), dtype=np.int64) - lists.sums(counts)
-    return lists.sums(counts * fewest[bins]) + empty, lists.sums(counts * most[bins]) + empty
+    documents = np.asarray(table["documents"].to_numpy(), dtype=np.int64)
+    empty = documents - lists.sums(counts)
+    least, largest = lists.sums(counts * fewest[bins]) + empty, lists.sums(counts * most[bins])
+    if layout is not Layout.PACKED:
+        return least, largest + empty
+    places = np.asarray(table["tokens"].to_numpy(), dtype=np.int64) - documents + empty
+    # Two windows that could be one are one, so any two together are fuller than one window.
+    loose = np.maximum(np.minimum(1, places), -(-2 * places // sequence_length) - 1)
+    return -(-places // sequence_length), np.minimum(largest + empty, loose)
+
+
+def split_bounds(table: pa.Table, sequence_length: int) -> tuple[int, int]:
+    """The fewest and the most documents that can be longer than a window."""
+    lists = Lists.of(table["lengths"])
+    bins, counts = lists.numbers("bin"), lists.numbers("count")
+    low, high = _bin_ends()
+    fewest, most = ((ends > sequence_length)[bins] for ends in (low, high))
+    return int(counts[fewest].sum()), int(counts[most].sum())
 
 
 def schema_fits(table: pa.Table) -> bool:

@@ -10,8 +10,9 @@ from manifests.errors import ConfigError
 from manifests.locate.contents import Contents, body_of
 from manifests.locate.pieces import Piece, pieces_of
 from manifests.order import rank_of
-from manifests.resolve.types import Phase, Segment, source_of
+from manifests.resolve.types import Body, Phase, Segment, source_of
 from manifests.select.picking import Progress
+from manifests.spec.types import Layout
 from manifests.windows import Ints
 
 
@@ -28,7 +29,8 @@ class Sample:
     tokens: int
     """Inputs that are no padding."""
     documents: tuple[Piece, ...]
-    """In order; together one token longer than `tokens`, for the last label."""
+    """In order. With the last label they are one token longer than `tokens`; under PACKED each is
+    one longer, for every document is attended alone and has its own."""
     rank: int | None = None
     micro_step: int | None = None
     """None where no parallel layout was given."""
@@ -122,19 +124,25 @@ def _samples(
     chosen = [segment.supplies[number] for number in places.supply.tolist()]
     bodies = [body_of(*one) for one in zip(chosen, places.in_head.tolist(), strict=True)]
     held = pieces_of(contents, phase.sequence_length, bodies, places.sample, characters, progress)
-    columns = (index.tolist(), chosen, places.epoch.tolist(), places.sample.tolist(), held)
-    for at, supply, epoch, sample, pieces in zip(*columns, strict=True):
+    columns = (index.tolist(), chosen, bodies, places.epoch.tolist(), places.sample.tolist(), held)
+    for at, supply, body, epoch, sample, pieces in zip(*columns, strict=True):
         yield Sample(
             index=at,
             position=start + at,
             leaf=supply.leaf,
             epoch=epoch,
             sample=sample,
-            tokens=sum(piece.length for piece in pieces) - 1,
+            tokens=_inputs(body, pieces),
             documents=pieces,
             rank=int(rank[at]) if ranks else None,
             micro_step=int(micro_step[at]) if ranks else None,
         )
+
+
+def _inputs(body: Body, pieces: Sequence[Piece]) -> int:
+    """Tokens that are inputs: all but the last label, of each document where they are apart."""
+    labels = len(pieces) if body.layout is Layout.PACKED else 1
+    return sum(piece.length for piece in pieces) - labels
 
 
 def _segment(phase: Phase, step: int) -> Segment:

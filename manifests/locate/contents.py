@@ -1,12 +1,14 @@
 """What the samples of a manifest hold: its tables and windows, each read once and kept."""
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 
 from manifests.documents import Documents, ShardRow, read_documents
 from manifests.errors import ConfigError
 from manifests.objects.manifest import Manifest
 from manifests.resolve.types import ORDER, Body, Phase, Supply
-from manifests.windows import Span, Windows
+from manifests.windows import Span, Windows, refuse_other_packings
 
 _COLUMNS = ("step", "slice_index", "sha256", "bytes", "rows", "picked", "tokens")
 
@@ -15,7 +17,7 @@ class Contents:
     """A manifest to look things up in. Tables and windows are kept for as long as this is.
 
     Raises:
-        ConfigError: Another order function than this program's made the manifest.
+        ConfigError: Another order or packing than this program's made the manifest.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -24,6 +26,8 @@ class Contents:
                 f"manifest sha256:{manifest.digest[:12]}: its order is {manifest.root.order!r}, and"
                 f" this version computes {ORDER!r}; look at it with the version that built it"
             )
+        for phase in manifest.root.phases:
+            refuse_other_packings(_bodies(phase))
         self.manifest = manifest
         self._tables: dict[str, pa.Table] = {}
         self._windows: dict[tuple[Body, int], Windows] = {}
@@ -83,3 +87,10 @@ def body_of(supply: Supply, in_head: bool) -> Body:
     if supply.head is None:
         raise ValueError(f"{supply.leaf} has no head")
     return supply.head.body
+
+
+def _bodies(phase: Phase) -> Iterator[Body]:
+    for supply in (supply for segment in phase.segments for supply in segment.supplies):
+        yield supply.body
+        if supply.head:
+            yield supply.head.body

@@ -54,7 +54,7 @@ class Names:
 
 
 class Shelf:
-    """The shards of a body. Where they begin is counted in tokens, under DOCUMENT in samples."""
+    """The shards of a body. Where they begin is counted in tokens, else in samples."""
 
     def __init__(self, manifest: Manifest, body: Body, sequence_length: int, names: Names) -> None:
         self.body = body
@@ -151,7 +151,7 @@ def compare(
     other_file, other_pick, _ = other.numbers(right)
     same = (pick == other_pick) & (offset == shift)
     unsure = (file == other_file) & (pick != other_pick)
-    if one.streams != other.streams:
+    if one.body.layout is not other.body.layout:
         return np.zeros_like(same), file == other_file
     if not one.streams:
         return same, unsure

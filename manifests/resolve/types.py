@@ -25,6 +25,10 @@ class Body:
     """Useful tokens of an epoch (u); at most samples * sequence_length."""
     windows: str = ""
     """Digest of the samples of each shard, for layouts where they do not follow from tokens."""
+    packing: str = ""
+    """What packed the documents, under Layout.PACKED; part of the identity of a manifest."""
+    splits: int = 0
+    """Documents longer than a window; 0 under Layout.STREAM, which cuts wherever it comes to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,24 +1,19 @@
-"""The leaves of a mixture: its sources resolved to shard rows, and how many samples these make."""
+"""The leaves of a mixture: its sources resolved to shard rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.documents import ShardRow, read_documents
 from manifests.errors import ConfigError
 from manifests.select.cutting import cut
-from manifests.select.histograms import HIGH, LOW, Ints, length_counts
-from manifests.select.picking import Progress, over_files
 from manifests.select.predicates import FORM
 from manifests.select.rows import StepRows, step_rows
 from manifests.select.steps import steps_of
 from manifests.spec.types import Mixture, SourceSpec
 from manifests.store import Store
-from manifests.windows import samples_of_documents
 
 SourceProgress = Callable[[str, int, int], None]
 """Told the source, how many of its data files are read, and how many have to be."""
@@ -94,28 +89,7 @@ def _check_row_types(source: SourceSpec, of_steps: dict[str, str]) -> None:
 
 
 def useful_tokens(rows: pa.Table) -> int:
-    """Text tokens of all picked documents: what an epoch under Layout.DOCUMENT trains on (u)."""
-    return int(pc.sum(rows["tokens"]).as_py() or 0) - int(pc.sum(rows["documents"]).as_py() or 0)
-
-
-def window_samples(
-    store: Store, rows: pa.Table, sequence_length: int, progress: Progress | None = None
-) -> Ints:
-    """Samples of each shard under Layout.DOCUMENT; `useful_tokens` are in them.
-
-    A shard is read only if a bin of its lengths holds texts that need different numbers of windows.
-
-    Raises:
-        DataError: A data file is broken.
+    """Text tokens of all picked documents: what an epoch trains on (u) where the tokens that close
+    them are no inputs.
     """
-    entries, bins, counts, empty = length_counts(rows)
-    fewest, most = (samples_of_documents(ends, sequence_length) for ends in (LOW, HIGH))
-    samples = entries.sums(counts * fewest[bins]) + empty
-    to_read = np.flatnonzero(entries.sums(counts * (fewest != most)[bins])).tolist()
-
-    def read(number: int) -> int:
-        tokens = read_documents(store, ShardRow.of(rows, number)).tokens
-        return int(samples_of_documents(tokens, sequence_length).sum())
-
-    samples[to_read] = over_files(read, to_read, progress)
-    return samples
+    return int(pc.sum(rows["tokens"]).as_py() or 0) - int(pc.sum(rows["documents"]).as_py() or 0)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from manifests.spec.changes import check_changes
 from manifests.spec.form import Place, nearest
 from manifests.spec.mixes import check_budget, check_mix
-from manifests.spec.types import Entry, Mixture, PhaseSpec, Removal
+from manifests.spec.types import Entry, Layout, Mixture, PhaseSpec, Removal
 
 
 def in_order(phases: Sequence[PhaseSpec], place: Place) -> tuple[PhaseSpec, ...]:
@@ -53,9 +53,42 @@ def check(mixture: Mixture, place: Place) -> None:
         at = place.at("phases", phase.name)
         check_mix(mixture, phase, phase.mix, at.at("mix"))
         check_budget(phase, at)
+        _apart(phase, phase.mix, at, at.at("mix"))
     check_changes(mixture, place)
+    for number, change in enumerate(mixture.changes, 1):
+        phase = mixture.phase(change.phase)
+        at = place.at("changes", number, "mix")
+        _apart(phase, change.mix, place.at("phases", phase.name), at)
     _removed(mixture, place)
     _unused(mixture, place)
+
+
+def _apart(phase: PhaseSpec, mix: Sequence[Entry], at: Place, mixed: Place) -> None:
+    """What a phase says of keeping documents apart, its mask and its layouts say, too.
+
+    What is recalled comes back as it was, and a phase's `glue` is about its own sources.
+    """
+    causal, never = (
+        phase.train.get(name) == value for name, value in (("mask", "causal"), ("glue", "never"))
+    )
+    if causal and never:
+        raise at.at("train").error(
+            'glue = "never" and mask = "causal", which lets a document see the one before it; write'
+            ' mask = "document"'
+        )
+    for entry in mix:
+        own = entry.layout or phase.layout
+        packed = own is Layout.PACKED if not entry.recall else entry.layout is Layout.PACKED
+        if packed and causal:
+            raise at.at("train", "mask").error(
+                f'is "causal", and {entry.name} has layout = "packed", whose documents are attended'
+                ' alone; write mask = "document", or layout = "stream"'
+            )
+        if never and not entry.recall and own is Layout.STREAM:
+            raise mixed.at(entry.name).error(
+                f"is a stream, in which documents run on into each other, and {phase.name} has glue"
+                ' = "never"; give it layout = "document" or "packed", or leave glue out'
+            )
 
 
 def _removed(mixture: Mixture, place: Place) -> None:

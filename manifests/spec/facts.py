@@ -53,8 +53,7 @@ TRAIN: tuple[Key[Fact], ...] = (
     Key("precision", one_of("bf16", "fp16", "fp32", "fp8"), "Of the computation."),
     Key("rope_base", _POSITIVE, "Base of the rotary position embedding."),
     Key("mask", one_of("document", "causal"), "`document`: no attention across documents."),
-    Key("packing", one_of("none", "best_fit"), "How short samples share a window."),
-    Key("glue", one_of("never", "allow"), "Whether short documents may make a long one."),
+    Key("glue", one_of("never", "allow"), "`never`: no document runs on into the next."),
     Key("end_of_document", one_of("predict", "mask"), "Whether the token that closes is learned."),
     Key(
         "loss",

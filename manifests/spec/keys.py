@@ -154,7 +154,8 @@ GLOBAL_BATCH = Key("global_batch", whole(1), "Samples of a step.", write="global
 LAYOUT = Key(
     "layout",
     choice(Layout),
-    "`stream`: documents end to end, cut into windows; `document`: each begins a window.",
+    "`stream`: documents end to end, cut into windows; `document`: each begins a window; "
+    "`packed`: windows filled with whole documents, each attended alone.",
     default="stream",
 )
 UNIT = Key("unit", choice(Unit), "What a share is a share of.", default="tokens")

@@ -29,6 +29,9 @@ class Layout(StrEnum):
     """Documents end to end, each closed by the end-of-document token, cut into windows."""
     DOCUMENT = "document"
     """Every document begins a window of its own and goes on in further ones; never glued."""
+    PACKED = "packed"
+    """Windows are filled with whole documents, each attended alone; only what is longer than a
+    window is cut (`manifests.packing`)."""
 
 
 class OnCap(StrEnum):
@@ -188,7 +191,7 @@ class PhaseSpec:
     """Whether two entries may hold the same record."""
     mix: tuple[Entry, ...]
     train: dict[str, str | int | float | bool] = field(default_factory=dict)
-    """Facts for the trainer, carried through: rope_base, mask, packing, loss, ..."""
+    """Facts for the trainer, carried through: rope_base, mask, glue, loss, ..."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

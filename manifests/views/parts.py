@@ -14,6 +14,9 @@ class Part:
 
     got: Got
     epochs: Fraction
+    layouts: tuple[str, ...] = ()
+    splits: int = 0
+    """Documents of an epoch that are longer than a window, where there are windows of documents."""
 
     @classmethod
     def of(cls, supplies: Sequence[Supply]) -> "Part":
@@ -25,6 +28,8 @@ class Part:
                 unique_tokens=supplies[-1].body.tokens,
             ),
             epochs=epochs_of(supplies),
+            layouts=tuple(sorted({str(one.body.layout) for one in supplies})),
+            splits=supplies[-1].body.splits,
         )
 
     @property
@@ -45,6 +50,8 @@ def together(parts: Iterable[Part]) -> Part:
             unique_tokens=unique,
         ),
         epochs=sum((one.epochs * weight for one, weight in weighed), Fraction(0)),
+        layouts=tuple(sorted({layout for one in found for layout in one.layouts})),
+        splits=sum(one.splits for one in found),
     )
 
 

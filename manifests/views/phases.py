@@ -43,6 +43,11 @@ class SourceLine:
     max_epochs: Fraction | None = None
     shortfall: int = 0
     """Tokens that were asked for and that `max_epochs` denies."""
+    layouts: tuple[str, ...] = ()
+    padding: Fraction
+    """Of the positions of its samples: they are computed and teach nothing."""
+    splits: int = 0
+    """Documents of an epoch that are longer than a window; not counted in a stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,17 +161,23 @@ def _source_lines(
     changed = rebased or any(change.mix for change in changes)
     got = {source: part.got for source, part in parts.items()}
     asked = {} if changed else asked_of(spec, whole.got, got, earlier)
-    stretch = _shrunk(mixture, phase)
+    stretch, length = _shrunk(mixture, phase), phase.sequence_length
     for source, part in parts.items():
-        one = _line(part, whole, spec.unit, before, source)
+        one = _line(part, whole, spec.unit, length, before, source)
         yield _compared(one, asked.get(source), mixture, whole.tokens * stretch, phase)
         for name in sources[source]:
             if stratum := name.partition("/")[2]:
-                yield _line(made[name], whole, spec.unit, before, source, stratum)
+                yield _line(made[name], whole, spec.unit, length, before, source, stratum)
 
 
 def _line(
-    part: Part, whole: Part, unit: Unit, before: Epochs, source: str, stratum: str = ""
+    part: Part,
+    whole: Part,
+    unit: Unit,
+    length: int,
+    before: Epochs,
+    source: str,
+    stratum: str = "",
 ) -> SourceLine:
     return SourceLine(
         source=source,
@@ -177,6 +188,9 @@ def _line(
         unique_tokens=part.got.unique_tokens,
         epochs=part.epochs,
         epochs_so_far=part.epochs + before.get((source, stratum), 0),
+        layouts=part.layouts,
+        padding=1 - part.tokens / (part.got.samples * length) if part.got.samples else Fraction(0),
+        splits=part.splits,
     )
 
 

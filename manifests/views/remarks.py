@@ -12,6 +12,8 @@ from manifests.views.phases import PhaseLines, SourceLine
 MANY_EPOCHS = 4
 """Up to here repeated tokens are almost as good as new ones [RW: Muennighoff et al. 2023,
 arXiv:2305.16264]."""
+MUCH_PADDING = Fraction(1, 4)
+"""Of the positions of a source's samples."""
 NOTABLE = Fraction(1, 100)
 """Of what was asked for, or of a source: less is not worth a line."""
 
@@ -26,6 +28,7 @@ def remarks(root: Root, mixture: Mixture, phases: Sequence[PhaseLines]) -> tuple
         found += _absent(lines, spec)
         found += _recalled_twice(spec, phases)
         found += _unread(root, phase)
+        found += _padded(lines, phase)
     return tuple(found)
 
 
@@ -100,4 +103,18 @@ def _unread(root: Root, phase: Phase) -> Iterator[str]:
             yield (
                 f"{left:,} of the {tokens[name]:,} tokens of {name} fill no window of"
                 f" {phase.sequence_length:,} in {phase.name}; a shorter sequence_length loses fewer"
+            )
+
+
+def _padded(lines: PhaseLines, phase: Phase) -> Iterator[str]:
+    """Sources of which much of every window is padding, though their documents could share it."""
+    if phase.train.get("loss") in ("dpo", "pivotal"):
+        return  # a pair has a window of its own
+    for one in lines.sources:
+        if not one.stratum and Layout.DOCUMENT in one.layouts and MUCH_PADDING < one.padding < 1:
+            times = 1 / (1 - one.padding)
+            yield (
+                f"{float(one.padding):.0%} of the positions of {one.source} in {lines.name} are"
+                f" padding: its {one.samples:,} samples take {float(times):.1f} times the steps of"
+                f' full windows; layout = "packed" fills them'
             )
