@@ -1,0 +1,18 @@
+"""`python -m trainer`."""
+
+import os
+from typing import NoReturn
+
+from manifests.exits import run
+from trainer.cli import cli
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    # Megatron fuses by torch.compile, which without a GPU starts a C++ compiler for every kernel.
+    os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
+    run(cli)
+
+
+if __name__ == "__main__":
+    main()
