@@ -1,5 +1,6 @@
 """`python -m trainer run`."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -33,6 +34,13 @@ _FROM_ZERO = click.IntRange(min=0)
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     help="Where checkpoints and logs go, a folder a phase; all ranks must see it.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "scriptorium",
+    show_default="~/.cache/scriptorium",
+    help="A folder of this machine: what is fetched or found out about the data is kept there.",
 )
 @click.option(
     "--init",
@@ -139,7 +147,6 @@ def run(
     same samples, same order. SIGTERM and Ctrl-C save a checkpoint after the step that is under way.
     Loss, rates and speed go to OUT/PHASE/metrics.jsonl and to TensorBoard.
     """
-    import os
     from dataclasses import asdict
 
     from trainer.loop.request import Request
@@ -162,6 +169,8 @@ def run(
         else:
             for one in found:
                 loss = "" if one.loss is None else f", loss {one.loss:.4f}"
-                click.echo(f"{one.phase}: step {one.step:,} of {one.steps:,}{loss}: {one.checkpoint}")
+                click.echo(
+                    f"{one.phase}: step {one.step:,} of {one.steps:,}{loss}: {one.checkpoint}"
+                )
     if found[-1].signal:
         sys.exit(128 + found[-1].signal)

@@ -1,13 +1,11 @@
 """Which positions each rank takes at each step: arithmetic over the phase's segments."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
 
 import numpy as np
 
 from manifests.order import rank_of
-from manifests.resolve.types import Phase, Segment
-from manifests.segment_order import Ints
+from manifests.resolve.types import Phase
 
 
 def segment_of(phase: Phase, step: int) -> int:

@@ -1,5 +1,6 @@
 """A phase's checkpoints while it is trained: all ranks write one, rank 0 gives it its name."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from manifests.resolve.types import ORDER
@@ -14,8 +15,8 @@ from trainer.loop.task import Task
 class Keeper:
     """Saves where a phase stands."""
 
-    def __init__(self, task: Task, machine: Machine, origin: Origin | None) -> None:
-        self._task, self._machine, self._origin = task, machine, origin
+    def __init__(self, task: Task, machine: Machine, loss: str, origin: Origin | None) -> None:
+        self._task, self._machine, self._loss, self._origin = task, machine, loss, origin
         self.saved = task.begin if task.resumed else -1
         """The step of the newest checkpoint; -1: there is none."""
 
@@ -50,14 +51,14 @@ class Keeper:
             position=position,
             tokens=position * phase.sequence_length,
             order=ORDER,
-            model=task.model.digest,
-            model_name=task.model.name,
-            vocabulary=task.model.vocabulary,
-            loss=machine.objective.name,
-            precision=task.settings.precision,
+            model=task.model.digest(),
+            model_name=task.model_name,
+            vocabulary=task.model.vocabulary or 0,
+            loss=self._loss,
+            precision=task.model.precision,
             seed=task.settings.model_seed,
             distributed_optimizer=machine.distributed,
             origin=self._origin,
             recent_losses=tuple(losses),
-            layout=machine.place.layout,
+            layout=asdict(machine.place.parallel),
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from trainer.loop.machine import Place
 from trainer.loop.metrics import Metrics
-from trainer.loop.seen import Seen, forget_after
+from trainer.loop.seen import Seen
 from trainer.losses.batch import Batch
 
 SEAM_FILE = "seam.json"
@@ -40,11 +40,6 @@ class Logbook:
         self._seen = Seen(folder, place.data_rank, done) if place.first_reader else None
         self.waited = 0.0
         """Seconds that the model has waited for samples."""
-
-    @staticmethod
-    def forget_after(folder: Path, done: int) -> None:
-        """Cut what ranks of any layout have told of steps from `done` on; for rank 0."""
-        forget_after(folder, done)
 
     def watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches, noted as they go into the model."""

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from manifests.errors import ScriptoriumError
-from trainer.loop import checkpoint
 from trainer.loop.cuts import micro_batches, position_of
-from trainer.loop.heldout import evaluate
+from trainer.loop.evaluation import evaluate
 from trainer.loop.keeper import Keeper
 from trainer.loop.logbook import Logbook, write_seam
 from trainer.loop.machine import Machine
@@ -22,6 +21,7 @@ from trainer.loop.state import RECENT, Origin
 from trainer.loop.step import Sums, forward, learn, means
 from trainer.loop.task import Task
 from trainer.losses.batch import Batch
+from trainer.losses.objective import Objective
 
 SEAM_STEPS = 3
 """Global batches of a new phase that are looked at before its first update."""
@@ -44,10 +44,17 @@ class Outcome:
 class PhaseRun:
     """A phase that is being trained, on one rank."""
 
-    def __init__(self, task: Task, machine: Machine, samples: Samples, origin: Origin | None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        machine: Machine,
+        objective: Objective,
+        samples: Samples,
+        origin: Origin | None,
+    ) -> None:
         self._task, self._machine, self._samples = task, machine, samples
-        self._origin = origin
-        self._keeper = Keeper(task, machine, origin)
+        self._objective, self._origin = objective, origin
+        self._keeper = Keeper(task, machine, objective.name, origin)
         self._losses = list(task.resumed[1].recent_losses) if task.resumed else []
 
     def go(self, asked: Asked) -> Outcome:
@@ -92,7 +99,7 @@ class PhaseRun:
         set_rates(self._machine.optimizer, rate, task.settings.weight_decay)
         seed_step(task.settings.model_seed, step)
         began = time.perf_counter()
-        sums, norm = learn(self._machine, batches, self._micro_batches(step))
+        sums, norm = learn(self._machine, self._objective, batches, self._micro_batches(step))
         found = means(sums)
         self._refuse_what_is_no_number(step, found["loss"], norm)
         self._losses = [*self._losses, found["loss"]][-RECENT:]
@@ -130,7 +137,7 @@ class PhaseRun:
         return micro_batches(
             self._task.phase,
             step,
-            data_parallel=machine.place.data_size,
+            data_parallel=machine.place.parallel.data,
             micro_batch=machine.micro_batch,
         )
 
@@ -142,7 +149,8 @@ class PhaseRun:
 
     def _seam(self) -> None:
         """Look at the first batches of the phase with the weights that the last one left."""
-        assert self._task.origin and self._origin
+        assert self._task.origin
+        assert self._origin
         stop = min(SEAM_STEPS, self._task.stop)
         batches = iter(self._samples.batches(0, stop))
         found = [self._forward(step, batches) for step in range(stop)]
@@ -150,11 +158,11 @@ class PhaseRun:
             before = {**asdict(self._origin), "losses": self._task.origin[1].recent_losses}
             after = {
                 "phase": self._task.phase.name,
-                "loss": self._machine.objective.name,
+                "loss": self._objective.name,
                 "losses": [means(sums)["loss"] for sums in found],
             }
             write_seam(self._task.folder, before, after)
 
     def _forward(self, step: int, batches: Iterator[Batch]) -> Sums:
         number = self._micro_batches(step)
-        return forward(self._machine, batches, number, self._machine.micro_batch, learn=False)
+        return forward(self._machine, self._objective, batches, number)

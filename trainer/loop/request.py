@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from manifests.resolve.types import Phase
+
 NOWHERE = "none"
 """As --init: begin from random weights, although the phase goes on from another."""
 
@@ -19,6 +21,8 @@ class Request:
     """A shipped configuration's name, or a file."""
     out: Path
     """Each phase has a folder of its name in it."""
+    cache: Path
+    """Of this machine: what is fetched or found out about the data is kept there."""
     init: str = ""
     """The checkpoint that the first phase begins from; NOWHERE: from random weights; empty: what
     the phase before it left in `out`."""
@@ -47,3 +51,7 @@ class Request:
     """None: on GPUs."""
     peak_flops: float | None = None
     """Of one device, in FLOP/s; None: by its name."""
+
+    def stop_of(self, phase: Phase) -> int:
+        """The step to stop a phase before."""
+        return phase.steps if self.steps is None else min(self.steps, phase.steps)
