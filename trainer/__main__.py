@@ -1,6 +1,7 @@
 """`python -m trainer`."""
 
 import os
+import warnings
 from typing import NoReturn
 
 from manifests.exits import run
@@ -11,6 +12,8 @@ def main() -> NoReturn:
     """Run the command line of this process."""
     # Megatron fuses by torch.compile, which without a GPU starts a C++ compiler for every kernel.
     os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
+    # It warns, at import, of everything that only GPUs have.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"megatron\.")
     run(cli)
 
 

@@ -1,0 +1,82 @@
+"""Runs commands of `python -m trainer` one after another on this rank, and answers how each ended.
+
+A job is {"argv": [...]} and perhaps "fork" (in a child that may die), "signal": [number, step, rank]
+(that rank gets it when the step begins) or "publish": [number, step] (before a checkpoint gets its
+name). The signals are real; only the moment is chosen here.
+"""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from typing import Any
+
+import torch
+
+from manifests.errors import ScriptoriumError
+from tests.trainer.ranks import answer
+from trainer.cli import cli
+from trainer.loop import directories, phase
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    port = int(os.environ["MASTER_PORT"])
+    found = []
+    for number, job in enumerate(json.loads(sys.argv[1])):
+        os.environ["MASTER_PORT"] = str(port + number)
+        found.append(forked(job) if job.get("fork") else ended(job))
+    answer(found)
+
+
+def forked(job: dict[str, Any]) -> dict[str, Any]:
+    child = os.fork()
+    if not child:
+        ended(job)
+        os._exit(0)
+    return {"status": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}
+
+
+def ended(job: dict[str, Any]) -> dict[str, Any]:
+    out = io.StringIO()
+    before = phase.seed_step, directories.publish
+    try:
+        arm(job)
+        with redirect_stdout(out):
+            cli.main(job["argv"], prog_name="trainer", standalone_mode=False)
+    except ScriptoriumError as error:
+        return {"status": 1, "error": str(error), "kind": type(error).__name__}
+    except SystemExit as asked:
+        return {"status": asked.code, "out": out.getvalue()}
+    finally:
+        phase.seed_step, directories.publish = before
+    return {"status": 0, "out": out.getvalue()}
+
+
+def arm(job: dict[str, Any]) -> None:
+    if "signal" in job:
+        number, at, rank = job["signal"]
+        mine = int(os.environ["RANK"]) == rank
+        phase.seed_step = before(phase.seed_step, lambda seed, step: mine and step == at, number)
+    if "publish" in job:
+        number, at = job["publish"]
+        directories.publish = before(
+            directories.publish, lambda part, state: state.step == at, number
+        )
+
+
+def before(
+    call: Callable[..., Any], due: Callable[..., bool], number: int
+) -> Callable[..., Any]:
+    def told(*arguments: Any) -> Any:
+        if due(*arguments):
+            os.kill(os.getpid(), number)
+        return call(*arguments)
+
+    return told
+
+
+if __name__ == "__main__":
+    main()
