@@ -1,13 +1,14 @@
 """Runs commands of `python -m trainer` one after another on this rank, and answers how each ended.
 
-A job is {"argv": [...]} and perhaps "fork" (in a child that may die), "signal": [number, step, rank]
-(that rank gets it when the step begins) or "publish": [number, step] (before a checkpoint gets its
-name). The signals are real; only the moment is chosen here.
+A job is {"argv": [...]} and perhaps "fork" (in a child that may die), "signal": [number, step,
+rank] (that rank gets it when the step begins) or "publish": [number, step] (before a checkpoint
+gets its name). The signals are real; only the moment is chosen here.
 """
 
 import io
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -23,12 +24,26 @@ from trainer.loop import directories, phase
 
 def main() -> None:
     torch.set_num_threads(1)
-    port = int(os.environ["MASTER_PORT"])
+    # Where the ranks agree on a fresh meeting point for every job.
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    first = os.environ["RANK"] == "0"
+    store = torch.distributed.TCPStore(address, port, is_master=first, wait_for_workers=False)
     found = []
     for number, job in enumerate(json.loads(sys.argv[1])):
-        os.environ["MASTER_PORT"] = str(port + number)
+        if first:
+            store.set(f"port {number}", free_port())
+        os.environ["MASTER_PORT"] = store.get(f"port {number}").decode()
         found.append(forked(job) if job.get("fork") else ended(job))
     answer(found)
+    store.set(f"done {os.environ['RANK']}", "")
+    if first:  # the store goes with its process
+        store.wait([f"done {rank}" for rank in range(int(os.environ["WORLD_SIZE"]))])
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
 
 
 def forked(job: dict[str, Any]) -> dict[str, Any]:
@@ -67,9 +82,7 @@ def arm(job: dict[str, Any]) -> None:
         )
 
 
-def before(
-    call: Callable[..., Any], due: Callable[..., bool], number: int
-) -> Callable[..., Any]:
+def before(call: Callable[..., Any], due: Callable[..., bool], number: int) -> Callable[..., Any]:
     def told(*arguments: Any) -> Any:
         if due(*arguments):
             os.kill(os.getpid(), number)

@@ -59,15 +59,16 @@ def objective_of(task: Task, machine: Machine, data: PhaseData, origin: Origin |
             checkpoint=origin.digest,
             pairs=len(pairs),
         )
+        missing = None
         if machine.place.first:
             kept.begin()
-        barrier()
+            missing = kept.missing()
         frozen = Frozen(
             chunks=machine.chunks,
             device=machine.device,
             batch_of=data.batch,
             micro_batch=machine.micro_batch,
         )
-        reference_pass(task.manifest, pairs, kept, frozen)
+        reference_pass(task.manifest, pairs, kept, frozen, from_first(missing))
         barrier()
     return objective(facts, open_reference(task.manifest, task.phase, origin.digest, origin.path))

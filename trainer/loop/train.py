@@ -6,9 +6,9 @@ from trainer.loop.learning import load, objective_of, origin_of
 from trainer.loop.machine import build, place_of
 from trainer.loop.phase import Outcome, PhaseRun
 from trainer.loop.pinning import hold, let_go
-from trainer.loop.ranks import agree, barrier
+from trainer.loop.ranks import barrier
 from trainer.loop.request import Request
-from trainer.loop.samples import Samples
+from trainer.loop.samples import Samples, check_order
 from trainer.loop.seen import forget_after
 from trainer.loop.signals import Asked, listening
 from trainer.loop.task import Run, Task, open_run, task_of
@@ -59,7 +59,7 @@ def _phase(task: Task, data: PhaseData, asked: Asked) -> Outcome:
             checkpoint=str(path),
         )
     place = place_of(task.parallel)
-    agree(f"phase {task.phase.name}: its order", data.probe_digest())
+    check_order(data)
     barrier()  # all have made their task of what was there
     if place.first:
         directories.clean(task.checkpoints)
