@@ -46,7 +46,7 @@ def run_recipe(name: str, root: str, *, as_json: bool, **options: Any) -> None:
     reuse = tuple(_reused(store, options["reuse"]))
     asked = options["teacher"]
     teachers = find_teachers(asked, options["model"], roles) if asked else NOBODY
-    plan = make_plan(name, values, teachers, tokenizer, wants)
+    plan = make_plan(name, values, teachers, tokenizer, wants, store)
     _probe(store)  # the first write
     record_plan(store, plan, accept_code=options["accept_code_change"])
     if plan.tokenizer_file:
@@ -83,7 +83,8 @@ def is_complete(store: Store, plan: Plan) -> bool:
     whole = in_order([end for end in plan.ends if end not in taken])
     # An amount that is reached is indexed as a last thing; what it is made of need not be whole.
     return all(store.exists(layout.index_file(step.address)) for step in (*taken, *whole)) and all(
-        committed_tasks(store, step) >= {t.id for t in tasks([step], plan.slices)} for step in whole
+        committed_tasks(store, step) >= {t.id for t in tasks([step], plan.slices_of(step))}
+        for step in whole
     )
 
 
@@ -152,10 +153,12 @@ def make_plan(
     teachers: Teachers,
     tokenizer: tuple[Tokenizer, Path | None],
     wants: Sequence[Want] = (),
+    store: Store | None = None,
 ) -> Plan:
-    """The plan of a recipe with these values, teachers and amounts."""
+    """The plan of a recipe with these values, teachers and amounts; `store` is the root's."""
     counted, file = tokenizer
-    setting = Setting(teachers=tuple(sorted(teachers.roles.items())), tokenizer=counted)
+    roles = tuple(sorted(teachers.roles.items()))
+    setting = Setting(teachers=roles, tokenizer=counted, store=store)
     made: Flow = recipe(name)(setting, **values)
     return Plan(
         recipe=name,
@@ -193,8 +196,8 @@ def plan_recipe(name: str, *, as_json: bool, **options: Any) -> None:
         teachers = planned_teachers(options["model"], roles)
     else:
         teachers = NOBODY
-    plan = make_plan(name, values, teachers, tokenizer)
     store = open_store(options["root"]) if options["root"] else None
+    plan = make_plan(name, values, teachers, tokenizer, store=store)
     found = estimates(plan, {step.address: _measured(store, step) for step in plan.steps})
     cost = None
     if options["tokens_per_second"]:

@@ -74,7 +74,7 @@ def make_run(
         code=code_version(),
         items_in_flight=16,
     )
-    todo = [(s, i) for i in range(plan.slices) for s in plan.steps if until(s, i)]
+    todo = [(s, i) for s in plan.steps for i in range(plan.slices_of(s)) if until(s, i)]
     asyncio.run(_run_tasks(config, todo, keep_transcripts))
     return Made(root=str(root), plan=plan)
 
