@@ -2,6 +2,8 @@
 
 runs/<run>.json                           the plan of a run: recipe, arguments, steps
 hours/<run>/<driver>.json                 from when to when a driver of the run was at work
+events/<run>/<driver>.json                what it saw happen to the teachers
+joined/<run>/<id>.json                    a teacher that joined while the run went on
 steps/<name>@<version>/<fingerprint>/
     step.json                             what this is; provenance, never fingerprinted
     data/<sha256>.parquet                 accepted rows
@@ -15,6 +17,10 @@ manifests/objects/<2 digits>/<digest>.<media>   what manifests are made of, by s
 manifests/refs/<name>/versions/<n>.json   create-only: version n of a name; the highest is current
 manifests/refs/<name>/tags/<tag>/<n>.json create-only: where a tag went; the highest is current
 manifests/pins/<digest>/<who>.json        who needs a manifest, named or not
+references/<manifest>/<phase>/<checkpoint>/     log probabilities of a phase's pairs, by digests
+    reference.json                        how many pairs, and in which slices
+    data/<sha256>.parquet                 the pairs of a slice
+    commits/<slice>.json                  create-only: its existence is the commit
 """
 
 MANIFEST_OBJECTS = "manifests/objects/"
@@ -78,6 +84,26 @@ def hours_prefix(run: str) -> str:
     return f"hours/{run}/"
 
 
+def events_prefix(run: str) -> str:
+    """Prefix of what drivers of a run saw happen, with the closing slash."""
+    return f"events/{run}/"
+
+
+def events_file(run: str, driver: str) -> str:
+    """Key of what a driver saw happen."""
+    return f"events/{run}/{driver}.json"
+
+
+def joined_prefix(run: str) -> str:
+    """Prefix of the teachers that joined a run, with the closing slash."""
+    return f"joined/{run}/"
+
+
+def joined_file(run: str, teacher: str) -> str:
+    """Key of a teacher that joined a run."""
+    return f"joined/{run}/{teacher}.json"
+
+
 def inventory_file(sha256: str) -> str:
     """Key of a run's list of source files."""
     return f"inventories/{sha256}.json"
@@ -126,3 +152,23 @@ def rejects_prefix(step: str) -> str:
 def tokens_prefix(step: str) -> str:
     """Prefix of a step's token files, with the closing slash."""
     return f"{step}/tokens/"
+
+
+def references_prefix(manifest: str, phase: str) -> str:
+    """Prefix of what reference models say of a phase's pairs, with the closing slash."""
+    return f"references/{manifest}/{phase}/"
+
+
+def reference_address(manifest: str, phase: str, checkpoint: str) -> str:
+    """Where the log probabilities under one checkpoint lie, without a closing slash."""
+    return f"{references_prefix(manifest, phase)}{checkpoint}"
+
+
+def reference_file(reference: str) -> str:
+    """Key of what a reference is."""
+    return f"{reference}/reference.json"
+
+
+def reference_commit_file(reference: str, slice_index: int) -> str:
+    """Key of the commit of a slice of pairs."""
+    return f"{reference}/commits/{slice_index:08d}.json"

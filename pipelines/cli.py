@@ -119,6 +119,22 @@ def plan(recipe: str, as_json: bool, **options: Any) -> None:
 
 
 @cli.command()
+@click.argument("run")
+@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@ROOT
+@click.option("--model", help="NAME or NAME@REVISION; default: the run's only teacher.")
+def join(run: str, urls: tuple[str, ...], root: str, model: str | None) -> None:
+    """Let the teachers at URL... teach in RUN as well, which goes on meanwhile.
+
+    RUN is a recipe, or the beginning of a run's id. A driver asks them within seconds, and so does
+    every later one of the run.
+    """
+    from pipelines.readers import join_run
+
+    join_run(run, urls, root, model)
+
+
+@cli.command()
 @click.argument("run", required=False)
 @ROOT
 @AS_JSON

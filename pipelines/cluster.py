@@ -5,13 +5,14 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import ray
 
+from infra.teacher.models import Endpoint
 from manifests.commits import Commit
 from manifests.errors import ConfigError
 from manifests.store import open_store
@@ -117,6 +118,10 @@ class _GenerateWorker:
     async def snapshot(self) -> WorkerSnapshot:
         """What this worker is doing now."""
         return (await self._started()).snapshot()
+
+    async def join(self, endpoints: Sequence[Endpoint]) -> None:
+        """Ask these teachers as well from now on."""
+        (await self._started()).pool.join(endpoints)
 
     async def grant(self, tokens: int) -> None:
         """Let it ask until teachers have written so many tokens for it."""

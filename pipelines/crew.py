@@ -8,11 +8,14 @@ again and again, go one at a time to a worker of their own.
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from infra.teacher.models import Endpoint
 from pipelines.cluster import GenerateWorker
 from pipelines.work.generate import GenerateTask
 from pipelines.worker import WorkerConfig, WorkerSnapshot
@@ -95,6 +98,13 @@ class Crew:
         share = -(-tokens // max(1, len(self._known)))
         for worker, snapshot in self._known.items():
             worker.grant.remote(snapshot.asked_tokens + share)
+
+    def join(self, endpoints: Sequence[Endpoint]) -> None:
+        """Let these teach as well: in the workers that are there, and in those to come."""
+        known = [*self._config.endpoints, *endpoints]
+        self._config = replace(self._config, endpoints=known)
+        for worker in self._all():
+            worker.join.remote(endpoints)
 
     def stop(self, seconds: float) -> None:
         """Have every answer written down and the teacher let go, if that can be had in time."""

@@ -1,7 +1,8 @@
-"""What `status`, `show` and `recipes` do: they read, and write nothing."""
+"""What `status`, `show`, `recipes` and `join` do; all but the last write nothing."""
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any, get_type_hints
 
 import click
@@ -11,6 +12,7 @@ from infra.sandbox.bubblewrap import Sandbox
 from manifests.errors import ConfigError
 from manifests.store import Store, open_store
 from pipelines import overrides, status, view
+from pipelines.joining import join
 from pipelines.plan import read_runs
 from pipelines.recipes.catalog import RECIPES
 from pipelines.replay import Exchange, replay
@@ -30,6 +32,14 @@ def print_status(run: str | None, root: str, *, as_json: bool) -> None:
         click.echo(view.run_text(found[0], root))
     else:
         click.echo("\n\n".join(view.run_table(one, root) for one in found))
+
+
+def join_run(run: str, urls: Sequence[str], root: str, model: str | None) -> None:
+    """Write down who joins a run."""
+    store = open_store(root)
+    note = status.find_run(store, run)
+    for endpoint in join(store, note, urls, model):
+        click.echo(f"{endpoint.url} ({endpoint.teacher.name}) joins run {note.run}")
 
 
 def print_rows(

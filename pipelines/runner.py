@@ -31,7 +31,9 @@ from pipelines.backlog import Backlog
 from pipelines.ceilings import Limits
 from pipelines.cluster import run_map
 from pipelines.crew import Crew
+from pipelines.joining import Joined
 from pipelines.plan import Plan
+from pipelines.pool_events import PoolEvents
 from pipelines.report import Options, Report
 from pipelines.step import Task, committed_tasks
 from pipelines.taking import Taking
@@ -73,6 +75,8 @@ class Runner:
             open_tasks=options.open_tasks,
             silence_seconds=options.silence_seconds,
         )
+        self._joined = Joined(store, plan.run, worker.endpoints)
+        self._events = PoolEvents(store, plan.run)
         self._running: dict[Any, tuple[Task, Any]] = {}
         """By what will be its commit: a task and its worker, None for a map task."""
         self._deaths: Counter[str] = Counter()
@@ -98,9 +102,11 @@ class Runner:
         with _signals(self._ask_to_stop):
             try:
                 self._loop()
+                self._look()
             finally:
                 self._crew.stop(STOP_SECONDS)
                 self._limits.close()
+                self._events.write()
         self.report.stopped = self._stop
         self.report.amounts = self._taking.amounts
         if not self._stop and not self.report.ceiling:
@@ -145,7 +151,10 @@ class Runner:
 
     def _look(self) -> None:
         snapshots = self._crew.look()
+        self._events.look(snapshots)
         self._limits.look(snapshots)
+        if joined := self._joined.look():
+            self._crew.join(joined)
         if (left := self._limits.left) is not None:
             self._crew.grant(left)
         self.report.worker_deaths = self._crew.deaths

@@ -13,6 +13,7 @@ from manifests.stats import ShardStats
 from manifests.store import Store
 from pipelines.answers import Kept, kept_answers
 from pipelines.plan import RunNote, StepNote, read_runs
+from pipelines.pool_events import Happened, read_events
 from pipelines.work.documents import ReadDocuments
 from pipelines.work.generate import Generate
 from pipelines.work.organic import Organic
@@ -156,6 +157,8 @@ class RunStatus:
     run: str
     recipe: str
     steps: tuple[StepStatus, ...]
+    events: tuple[Happened, ...] = ()
+    """What happened to its teachers, in order."""
 
     @property
     def complete(self) -> bool:
@@ -206,7 +209,8 @@ class RunStatus:
 def run_status(store: Store, note: RunNote) -> RunStatus:
     """The state of a run."""
     steps = tuple(step_status(store, step) for step in note.steps)
-    return RunStatus(run=note.run, recipe=note.recipe, steps=steps)
+    events = tuple(read_events(store, note.run))
+    return RunStatus(run=note.run, recipe=note.recipe, steps=steps, events=events)
 
 
 def step_status(store: Store, note: StepNote) -> StepStatus:
@@ -279,6 +283,7 @@ def as_json(status: RunStatus) -> dict[str, object]:
         "records": sum(one.end.ledger.rows for one in status.written),
         "tokens": sum(one.end.stats.tokens for one in status.written),
         "steps": [_step_json(step) for step in status.steps],
+        "events": [asdict(event) for event in status.events],
         "generators": [
             {
                 "name": one.generate.name,

@@ -42,7 +42,7 @@ def find_teachers(
         ConfigError, TeacherMisconfigured, TeacherUnavailable: One line that says what to do.
     """
     for url in (*urls, *(url for _, url in roles.values())):
-        _check_url(url)
+        check_url(url)
     writer = asyncio.run(resolve(urls, model))
     endpoints = list(writer)
     named = {"writer": writer[0].teacher.name}
@@ -53,7 +53,12 @@ def find_teachers(
     return Teachers(roles=named, endpoints=tuple(endpoints))
 
 
-def _check_url(url: str) -> None:
+def check_url(url: str) -> None:
+    """See that this may be the URL of a teacher.
+
+    Raises:
+        ConfigError: It cannot.
+    """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

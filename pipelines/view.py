@@ -2,8 +2,12 @@
 
 import shlex
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
+from pipelines.pool_events import Happened
 from pipelines.status import RunStatus, Spent, StepStatus, Written, spent_by
+
+SHOWN_EVENTS = 12
 
 
 def run_text(found: RunStatus, root: str) -> str:
@@ -23,7 +27,8 @@ def run_table(found: RunStatus, root: str) -> str:
         lines += columns([_WRITTEN, *map(_written_row, found.written), _total(found.written)])
         lines += ["", f"records: what the gates kept of what was written; {_counted(found)}"]
     lines += _wanted(found.written) + _spent(found)
-    return "\n".join([*lines, *_rejected(found.steps), *_kept(found.steps)])
+    lines += [*_rejected(found.steps), *_kept(found.steps), *_events(found.events)]
+    return "\n".join(lines)
 
 
 _WRITTEN = (
@@ -155,6 +160,23 @@ def _kept(steps: Sequence[StepStatus]) -> list[str]:
         if step.kept.segments
     ]
     return ["", "answers kept of tasks that have not committed", *lines] if lines else []
+
+
+def _events(events: Sequence[Happened]) -> list[str]:
+    """The last things that happened to the teachers."""
+    lines = [
+        f"  {datetime.fromtimestamp(event.at, UTC):%Y-%m-%d %H:%M:%S}Z  {event.kind.value:11}"
+        f"  {event.url} ({event.teacher}){_seen(event)}"
+        for event in events[-SHOWN_EVENTS:]
+    ]
+    if len(events) > SHOWN_EVENTS:
+        lines.insert(0, f"  {len(events) - SHOWN_EVENTS:,} before; --json has them all")
+    return ["", "what happened to the teachers", *lines] if lines else []
+
+
+def _seen(event: Happened) -> str:
+    detail = f": {event.detail}" if event.detail else ""
+    return f" seen by {event.workers} workers{detail}" if event.workers > 1 else detail
 
 
 def _lost(found: RunStatus, given: str) -> list[str]:

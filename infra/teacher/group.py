@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from infra.teacher.breaker import RetryBudget, State
+from infra.teacher.events import EventKind, EventLog
 from infra.teacher.lease import Lease
 from infra.teacher.line import Line, Waiter
 from infra.teacher.policy import PoolPolicy
@@ -28,8 +29,11 @@ _log = logging.getLogger(__name__)
 class Group:
     """Slots of one teacher's replicas."""
 
-    def __init__(self, name: str, replicas: Sequence[Replica], policy: PoolPolicy) -> None:
-        self.name, self.replicas, self.policy = name, tuple(replicas), policy
+    def __init__(
+        self, name: str, replicas: Sequence[Replica], policy: PoolPolicy, events: EventLog
+    ) -> None:
+        self.name, self.replicas, self.policy = name, list(replicas), policy
+        self._events = events
         self.budget = RetryBudget(policy.retry_ratio, policy.retry_floor)
         self.over_budget = False
         self.paused_since: float | None = None
@@ -121,18 +125,30 @@ class Group:
         replica.held_until = max(replica.held_until, loop.time() + seconds)
         loop.call_at(replica.held_until + 0.001, self.dispatch, replica)
 
-    def close_replica(self, replica: Replica, state: State, detail: str) -> None:
+    def close_replica(
+        self, replica: Replica, state: State, detail: str, kind: EventKind = EventKind.LOST
+    ) -> None:
         """Stop using a replica; what waits there goes elsewhere."""
         if replica.breaker.state is State.OK or state is State.DEAD:
             _log.warning("teacher %s is %s: %s", replica.endpoint.url, state.value, detail)
+        self._events.add(kind, self.name, replica.endpoint.url, detail)
         replica.breaker.open(state, detail)
         self._settle()
 
     def open_replica(self, replica: Replica) -> None:
         """Use a replica again: it is a new engine, so its limit starts anew."""
         _log.info("teacher %s is back", replica.endpoint.url)
+        self._events.add(EventKind.BACK, self.name, replica.endpoint.url, "")
         replica.breaker.close()
         replica.limiter.restart()
+        self._failure = None
+        self._settle()
+
+    def join_replica(self, replica: Replica) -> None:
+        """Use one more; calls that wait get its slots, and records that prefer it go there."""
+        _log.info("teacher %s joins (%s)", replica.endpoint.url, self.name)
+        self._events.add(EventKind.JOINED, self.name, replica.endpoint.url, "")
+        self.replicas.append(replica)
         self._failure = None
         self._settle()
 

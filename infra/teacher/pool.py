@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from infra.teacher.breaker import State
+from infra.teacher.events import EventKind, EventLog
 from infra.teacher.group import Group
 from infra.teacher.models import Endpoint
 from infra.teacher.policy import PoolPolicy
@@ -26,7 +27,7 @@ from infra.teacher.transport import DirectTransport, HostedTransport, Transport,
 from infra.teacher.watch import watch
 from infra.teacher.wire import Fault, FaultKind, read_reply, request_body
 from manifests.completions import Completion, Prompt
-from manifests.errors import PromptRefused, TeacherUnavailable
+from manifests.errors import ConfigError, PromptRefused, TeacherUnavailable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -74,7 +75,8 @@ class TeacherPool:
         for endpoint in endpoints:
             replica = Replica(endpoint, self._policy)
             by_teacher.setdefault(endpoint.teacher.name, []).append(replica)
-        self._groups = {n: Group(n, rs, self._policy) for n, rs in by_teacher.items()}
+        self._events = EventLog()
+        self._groups = {n: Group(n, rs, self._policy, self._events) for n, rs in by_teacher.items()}
         self._roles = cast_roles(roles, list(by_teacher))
         self._requests = self._retries = self._active = 0
         self._idle = asyncio.Event()
@@ -84,19 +86,40 @@ class TeacherPool:
     async def __aenter__(self) -> Self:
         self._session: aiohttp.ClientSession = open_session(self._policy)
         self._direct: Transport = DirectTransport(self._session, self._policy)
-        replicas = [r for g in self._groups.values() for r in g.replicas]
         self._hosted: Transport | None = None
-        if any(r.endpoint.hosted for r in replicas):
-            self._hosted = HostedTransport(self._policy)
         self._prober = Prober(self._session, self._transport, self._policy)
-        every = self._policy.scrape_seconds * max(1.0, len(replicas) / 32)
         for group in self._groups.values():
             for replica in group.replicas:
-                self._spawn(watch(self._session, group, replica, self._lose, every))
+                self._watch(group, replica)
         return self
+
+    def _watch(self, group: Group, replica: Replica) -> None:
+        if replica.endpoint.hosted and self._hosted is None:
+            self._hosted = HostedTransport(self._policy)
+        replicas = sum(len(group.replicas) for group in self._groups.values())
+        every = self._policy.scrape_seconds * max(1.0, replicas / 32)
+        self._spawn(watch(self._session, group, replica, self._lose, every))
 
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
+
+    def join(self, endpoints: Sequence[Endpoint]) -> None:
+        """Use these as well from now on; those that are there already are left alone.
+
+        Raises:
+            ConfigError: One serves a teacher that has no part in the run.
+        """
+        for endpoint in endpoints:
+            group = self._groups.get(endpoint.teacher.name)
+            if group is None:
+                ours = ", ".join(self._groups)
+                raise ConfigError(
+                    f"{endpoint.url} serves {endpoint.teacher.name}, and the run asks {ours}"
+                )
+            if all(replica.endpoint.url != endpoint.url for replica in group.replicas):
+                replica = Replica(endpoint, self._policy)
+                group.join_replica(replica)
+                self._watch(group, replica)
 
     def teacher_of(self, role: str) -> str:
         """`model@revision` that plays this role."""
@@ -181,16 +204,23 @@ class TeacherPool:
         if fault.retry_after is not None:
             group.hold(replica, min(fault.retry_after, self._policy.max_retry_after_seconds))
         if fault.kind is FaultKind.WRONG_MODEL:
-            self._lose(group, replica, State.DEAD, str(fault))
+            self._lose(group, replica, State.DEAD, str(fault), EventKind.WRONG_MODEL)
         elif fault.kind is not FaultKind.RATE_LIMITED and replica.breaker.answered(False):
             self._lose(group, replica, State.OPEN, f"too many calls failed, the last with {fault}")
 
-    def _lose(self, group: Group, replica: Replica, state: State, detail: str) -> None:
+    def _lose(
+        self,
+        group: Group,
+        replica: Replica,
+        state: State,
+        detail: str,
+        kind: EventKind = EventKind.LOST,
+    ) -> None:
         """Stop using a replica and probe until it is back."""
         if replica.in_recovery:
             return
         replica.in_recovery = True
-        group.close_replica(replica, state, detail)
+        group.close_replica(replica, state, detail, kind)
         self._spawn(self._prober.recover(group, replica))
 
     async def _before_retry(
@@ -233,6 +263,7 @@ class TeacherPool:
             requests=self._requests,
             retries=self._retries,
             canaries=self._prober.canaries,
+            events=self._events.last,
         )
 
     async def drain(self) -> None:

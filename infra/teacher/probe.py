@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from infra.teacher.breaker import State
+from infra.teacher.events import EventKind
 from infra.teacher.group import Group
 from infra.teacher.policy import PoolPolicy
 from infra.teacher.replica import Replica
@@ -52,7 +53,9 @@ class Prober:
                 await self._canary(replica)
                 break
             except TeacherMisconfigured as error:
-                group.close_replica(replica, State.DEAD, str(error))
+                wrong = isinstance(error, WrongModel)
+                kind = EventKind.WRONG_MODEL if wrong else EventKind.LOST
+                group.close_replica(replica, State.DEAD, str(error), kind)
                 replica.misconfigured = True
                 if all(r.misconfigured for r in group.replicas):
                     group.fail(error)

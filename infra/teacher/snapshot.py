@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from infra.teacher.events import PoolEvent
 from infra.teacher.replica import Replica
 
 
@@ -48,6 +49,8 @@ class PoolSnapshot:
     """Calls of `complete`."""
     retries: int
     canaries: int
+    events: tuple[PoolEvent, ...]
+    """What happened to its replicas last."""
 
 
 def endpoint_snapshot(replica: Replica, now: float) -> EndpointSnapshot:

@@ -63,6 +63,12 @@ TRAIN: tuple[Key[Fact], ...] = (
     ),
     Key("dpo_beta", _POSITIVE, "Beta of DPO."),
     Key("label_smoothing", _ANY, "Label smoothing."),
+    Key("first_tokens", whole(1), "Of a pair's responses only so many first tokens count."),
+    Key(
+        "first_tokens_of",
+        TEXT,
+        "Source whose pairs `first_tokens` is about; * stands for anything. All without it.",
+    ),
     Key("reference", TEXT, "Checkpoint of the reference model."),
     Key("chat_template", TEXT, "How turns become text."),
     Key("model_seed", whole(0), "Seed of initialisation and dropout."),

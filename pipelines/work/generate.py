@@ -128,11 +128,13 @@ async def _all_items(
     rows: list[Source] = await asyncio.to_thread(from_table, row_type, table)
     if task.alone:
         return [await _one_alone(task, row, worker, completions) for row in rows]
-    running = [asyncio.ensure_future(_one(task, row, worker, completions)) for row in rows]
+    # The longest begin first: whatever is begun last is short, so the end of a run has no tail.
+    order = sorted(range(len(rows)), key=lambda at: -len(rows[at].text))
+    running = {at: asyncio.ensure_future(_one(task, rows[at], worker, completions)) for at in order}
     try:
-        return await asyncio.gather(*running)
+        return await asyncio.gather(*(running[at] for at in range(len(rows))))
     finally:  # one item may stop the run: the others of this task must not go on asking
-        for item in running:
+        for item in running.values():
             item.cancel()
 
 

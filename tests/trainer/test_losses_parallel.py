@@ -48,3 +48,30 @@ def test_the_z_loss_is_that_of_whole_logits(measured: Any, tensor_parallel: int)
         assert found["loss"] < 1e-6
         assert found["gradient"] < 1e-5
         assert found["sum"] < 1e-3
+
+
+@pytest.mark.parametrize("tensor_parallel", [1, 2])
+@pytest.mark.parametrize("check", ["dpo", "smoothed", "pivotal", "both", "first_tokens"])
+def test_preferences_have_the_loss_and_the_gradients_of_the_formula(
+    measured: Any, check: str, tensor_parallel: int
+) -> None:
+    for rank in measured:
+        found = rank[f"{check}_tp{tensor_parallel}"]
+        assert found["loss"] < 1e-5
+        assert found["gradient"] < 1e-6 < 1e-3 < found["largest_gradient"]
+        assert found["count"] == 3
+        assert found["accuracy"] == found["expected_accuracy"]
+        assert found["margin"] < 1e-4
+
+
+@pytest.mark.parametrize("tensor_parallel", [1, 2])
+@pytest.mark.parametrize("check", ["dpo", "pivotal", "both", "first_tokens"])
+def test_logits_that_do_not_count_have_no_gradient(
+    measured: Any, check: str, tensor_parallel: int
+) -> None:
+    found = [rank[f"{check}_tp{tensor_parallel}"] for rank in measured]
+    # Of a token pair the softmax cancels, so a rank that has neither id has no gradient at all.
+    moved = [at for rank in found for at in rank["moved"]]
+    assert sorted(set(map(tuple, moved))) == list(map(tuple, found[0]["touched"]))
+    if check == "pivotal":
+        assert found[0]["touched"] == [[0, 2], [1, 7], [2, 13]]

@@ -34,3 +34,11 @@ class Batch(Protocol):
     @property
     def positions(self) -> Ints:
         """[B]: of the samples, in the phase."""
+
+    @property
+    def chosen(self) -> Ints:
+        """[B, 2], of pairs: start and stop of the chosen response in the window."""
+
+    @property
+    def rejected(self) -> Ints:
+        """[B, 2], of pairs: of the rejected one; of a token pair, begins where the chosen stops."""

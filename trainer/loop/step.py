@@ -1,0 +1,113 @@
+"""One step of training or of evaluation: micro batches through Megatron's schedule, sums back.
+
+Losses are sums and counts to the end, so a number does not depend on how the global batch was cut
+into micro batches and ranks.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from trainer.losses.objective import Metrics, Objective, Tensors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from trainer.losses.batch import Batch
+
+Sums = dict[str, tuple[float, float]]
+"""By metric the sum and the count over the global batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a phase computes with."""
+
+    chunks: Sequence[Any]
+    """Of the model on this rank, in Megatron's data-parallel wrapper."""
+    optimizer: Any
+    objective: Objective
+    device: "torch.device"
+    sequence_length: int
+    micro_batch: int
+
+
+def forward(
+    machine: Machine, batches: Iterator["Batch"], micro_batches: int, samples: int, *, learn: bool
+) -> Sums:
+    """Sums over all ranks of so many micro batches of `samples` samples a rank; with `learn` the
+    gradients are there then, scaled by the count of the whole.
+    """
+    from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
+
+    for chunk in machine.chunks:
+        chunk.train(learn)
+    found: list[Metrics] = get_forward_backward_func()(
+        forward_step_func=partial(_forward_step, machine),
+        data_iterator=batches,
+        model=list(machine.chunks),
+        num_microbatches=micro_batches,
+        seq_length=machine.sequence_length,
+        micro_batch_size=samples,
+        forward_only=not learn,
+    )
+    return _summed(found, machine.device)
+
+
+def learn(machine: Machine, batches: Iterator["Batch"], micro_batches: int) -> tuple[Sums, float]:
+    """A whole step: the sums, and the norm of the gradient before it was clipped."""
+    for chunk in machine.chunks:
+        chunk.zero_grad_buffer()
+    machine.optimizer.zero_grad()
+    sums = forward(machine, batches, micro_batches, machine.micro_batch, learn=True)
+    _, norm, _ = machine.optimizer.step()
+    return sums, float(norm) if norm is not None else 0.0
+
+
+def _forward_step(
+    machine: Machine, batches: Iterator["Batch"], model: Any
+) -> tuple["Tensor", "partial[tuple[Tensor, Tensor, Metrics]]"]:
+    tensors: Tensors = machine.objective.tensors(next(batches), machine.device)
+    return machine.objective.forward(model, tensors), partial(machine.objective.loss, tensors)
+
+
+def _summed(found: Sequence[Metrics], device: "torch.device") -> Sums:
+    """Over micro batches and data-parallel ranks; told by the last pipeline stage to the others."""
+    import torch
+    from megatron.core import parallel_state
+
+    names = _agreed_names(sorted({name for metrics in found for name in metrics}))
+    values = torch.zeros(2 * len(names), dtype=torch.float64, device=device)
+    for metrics in found:
+        pairs = [value for name in names for value in metrics[name]]
+        values += torch.stack([value.to(torch.float64) for value in pairs])
+    torch.distributed.all_reduce(values, group=parallel_state.get_data_parallel_group())
+    if parallel_state.get_pipeline_model_parallel_world_size() > 1:
+        last = parallel_state.get_pipeline_model_parallel_last_rank()
+        group = parallel_state.get_pipeline_model_parallel_group()
+        torch.distributed.broadcast(values, last, group=group)
+    told = values.tolist()
+    return {name: (told[2 * i], told[2 * i + 1]) for i, name in enumerate(names)}
+
+
+def _agreed_names(mine: list[str]) -> list[str]:
+    """The metrics' names, which only the last pipeline stage has."""
+    import torch
+    from megatron.core import parallel_state
+
+    if parallel_state.get_pipeline_model_parallel_world_size() == 1:
+        return mine
+    told = [mine]
+    torch.distributed.broadcast_object_list(
+        told,
+        parallel_state.get_pipeline_model_parallel_last_rank(),
+        group=parallel_state.get_pipeline_model_parallel_group(),
+    )
+    return told[0]
+
+
+def means(sums: Sums) -> dict[str, float]:
+    """Each sum by its count; 0 where nothing was counted."""
+    return {name: total / count if count else 0.0 for name, (total, count) in sums.items()}
