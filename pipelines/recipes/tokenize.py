@@ -56,7 +56,9 @@ def tokenize(
         chat_format(tokenizer.encoder(setting.store), tokenizer.name)
     found = [_records(setting.store, a) for a in steps_fitting(setting.store, steps, "steps")]
     ends = tuple(_tokens(one, work) for one in found)
-    return Flow(ends=ends, slices=max(o.slices for o in found), inventory=Inventory(units=()).to_json())
+    return Flow(
+        ends=ends, slices=max(o.slices for o in found), inventory=Inventory(units=()).to_json()
+    )
 
 
 def _choice(form: str) -> Choice:

@@ -25,7 +25,6 @@ from pipelines.work.chat import chat_format
 from pipelines.work.forms import Choice, Draft, Former
 from pipelines.work.laid import Ints, Laid, lay
 from pipelines.work.outcome import Outcome, read_input, reject
-from pipelines.work.spent import ACCEPTED, by_outcome, costs
 
 BY = "tokenize@1"
 """Who refuses, in rejects."""
@@ -59,15 +58,12 @@ class Tokenize:
         keep[list(refused)] = False
         file = self._file(laid.ids[np.repeat(keep, laid.lengths)], encoder.vocabulary)
         kept = table.filter(pa.array(keep))
-        spent = costs(table)
-        lost = [(rejection.reason.value, int(spent[row])) for row, rejection in refused.items()]
         return Outcome(
             row_type="tokendocument",
             table=_documents(kept, laid, np.flatnonzero(keep), sha256(file)),
             rejects=[_reject(table, row, refused[row]) for row in sorted(refused)],
             inputs=(shard,),
             tokenizer=self.tokenizer.name,
-            spent=by_outcome([(ACCEPTED, int(spent[keep].sum())), *lost]),
             texts=kept["text"],
             token_files=(file,) if keep.any() else (),
         )
