@@ -1,43 +1,35 @@
-"""Objectives on two gloo ranks: losses and gradients against plain PyTorch on whole logits."""
+"""Objectives on two gloo ranks: on logits against plain PyTorch, and with a tiny model."""
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-from contextlib import suppress
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from manifests.store import open_store
+from tests.trainer.paired import pair_manifest
+from tests.trainer.ranks import run_ranks
 
 WORKER = Path(__file__).with_name("losses_worker.py")
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    out = tmp_path_factory.mktemp("losses")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    environment = {**os.environ, "TORCH_COMPILE_DISABLE": "1", "PYTHONPATH": os.getcwd()}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(rank), "2", port, str(out)],
-            env=environment,
-            start_new_session=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        assert [rank.wait(240) for rank in ranks] == [0, 0]
-    finally:
-        for rank in ranks:
-            with suppress(ProcessLookupError):
-                os.killpg(rank.pid, signal.SIGKILL)
-            rank.wait()
-    return [json.loads((out / f"{rank}.json").read_text()) for rank in range(2)]
+def answers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("losses")
+    manifest = pair_manifest(open_store(str(folder / "root")), folder)
+    return run_ranks(WORKER, 2, str(folder / "root"), manifest.digest)
+
+
+@pytest.fixture(scope="module")
+def measured(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [rank["logits"] for rank in answers]
+
+
+@pytest.fixture(scope="module")
+def model(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = answers[0]["model"]
+    return found
 
 
 @pytest.mark.parametrize("tensor_parallel", [1, 2])
@@ -75,3 +67,46 @@ def test_logits_that_do_not_count_have_no_gradient(
     assert sorted(set(map(tuple, moved))) == list(map(tuple, found[0]["touched"]))
     if check == "pivotal":
         assert found[0]["touched"] == [[0, 2], [1, 7], [2, 13]]
+
+
+@pytest.mark.parametrize("phase", ["dpo1", "dpo2"])
+@pytest.mark.parametrize("layout", ["data", "tensor", "pipeline"])
+def test_a_response_beside_the_other_has_the_probability_that_it_has_alone(
+    model: Any, layout: str, phase: str
+) -> None:
+    slices, values = model["passes"][f"{layout} {phase}"]
+    alone = model["passes"][f"alone {phase}"]
+    np.testing.assert_allclose(values, alone, rtol=0, atol=3e-5)
+    # Data-parallel ranks share the slices; the ranks of one model go through all of them.
+    assert slices == (2 if layout == "data" else 4)
+
+
+def test_a_rank_with_short_answers_weighs_no_more_a_token(model: Any) -> None:
+    found = model["global_mean"]
+    assert found["loss"] < 1e-5
+    assert found["gradient"] < 1e-6 < 0.1 < found["naive_gradient"]
+
+
+def test_before_the_first_update_no_response_is_preferred(model: Any) -> None:
+    for name in ("dpo", "pivotal"):
+        first = model[name]["first"]
+        assert first["loss"] == pytest.approx(math.log(2), abs=1e-6)
+        assert (first["accuracy"], first["margin"]) == (0, pytest.approx(0, abs=1e-5))
+
+
+def test_planted_pairs_are_learned(model: Any) -> None:
+    found = model["dpo"]
+    assert found["last"]["accuracy"] == 1
+    assert found["last"]["loss"] < 0.1
+    moved = np.array(found["after"]) - np.array(found["before"])
+    assert (moved[:, 0] > 1).all()
+    assert (moved[:, 1] < -1).all()
+
+
+def test_a_pivotal_token_is_learned_and_so_are_responses_beside_it(model: Any) -> None:
+    found = model["pivotal"]
+    assert found["last"]["accuracy"] == 1
+    assert set(found["forms"]) == {"token_pair", "response_pair"}
+    moved = np.array(found["after"]) - np.array(found["before"])
+    assert (moved[:, 0] > 0.5).all()
+    assert (moved[:, 1] < -0.5).all()

@@ -41,6 +41,11 @@ class PhasePairs:
         return len(self.first)
 
     @property
+    def first_tokens(self) -> int:
+        """How many first tokens count of the responses of limited pairs."""
+        return int(self.phase.train.get("first_tokens", 0))
+
+    @property
     def limited(self) -> npt.NDArray[np.bool_]:
         """[N]: whether the fact `first_tokens` is about the pair."""
         if "first_tokens" not in self.phase.train:

@@ -76,7 +76,7 @@ def open_reference(
         index=pairs.index,
         values=kept.read(),
         limited=pairs.limited,
-        first_tokens=int(phase.train.get("first_tokens", 0)),
+        first_tokens=pairs.first_tokens,
     )
 
 
