@@ -39,7 +39,7 @@ def tokenize(
     if setting.store is None:
         raise ConfigError("recipe tokenize: give --root URL, below which the steps lie")
     if not steps:
-        raise ConfigError("recipe tokenize: give steps=NAME,NAME, as in steps=*_screened@1")
+        raise ConfigError("recipe tokenize: give steps=NAME,NAME, as in 'steps=*_screened@1'")
     tokenizer = setting.tokenizer
     if not tokenizer.sha256:
         raise ConfigError(
