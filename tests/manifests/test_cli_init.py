@@ -105,7 +105,7 @@ def test_steps_that_do_not_fit_are_named_with_the_reason(
     assert mixture.source("long").steps == (f"old@1/{'d' * 8}",)
     left = [line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   ")]
     assert left == [
-        f"old@1/{'9' * 8}: another version or run of the same step is taken",
+        f"old@1/{'9' * 8}: another version, run or form of the same step is taken",
         f"other@1/{'e' * 8}: counted with words@000000000000",
         f"part@1/{'f' * 8}: not complete",
         f"raw@1/{'0' * 8}: another step was made from it",
