@@ -1,8 +1,9 @@
 """Runs commands of `python -m trainer` one after another on this rank, and answers how each ended.
 
-A job is {"argv": [...]} and perhaps "fork" (in a child that may die), "signal": [number, step,
-rank] (that rank gets it when the step begins) or "publish": [number, step] (before a checkpoint
-gets its name). The signals are real; only the moment is chosen here.
+A job is {"argv": [...]} and perhaps "fork" (in a child that may die; only the first jobs, on one
+rank), "signal": [number, step, rank] (that rank gets it when the step begins) or "publish":
+[number, step] (before a checkpoint gets its name). The signals are real; only the moment is chosen
+here.
 """
 
 import io
@@ -24,16 +25,19 @@ from trainer.loop import directories, phase
 
 def main() -> None:
     torch.set_num_threads(1)
+    jobs = json.loads(sys.argv[1])
+    found = []
+    while jobs and jobs[0].get("fork"):  # as long as there are no threads that a fork would lose
+        found.append(forked(jobs.pop(0)))
     # Where the ranks agree on a fresh meeting point for every job.
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     first = os.environ["RANK"] == "0"
     store = torch.distributed.TCPStore(address, port, is_master=first, wait_for_workers=False)
-    found = []
-    for number, job in enumerate(json.loads(sys.argv[1])):
+    for number, job in enumerate(jobs):
         if first:
             store.set(f"port {number}", free_port())
         os.environ["MASTER_PORT"] = store.get(f"port {number}").decode()
-        found.append(forked(job) if job.get("fork") else ended(job))
+        found.append(ended(job))
     answer(found)
     store.set(f"done {os.environ['RANK']}", "")
     if first:  # the store goes with its process
@@ -49,6 +53,7 @@ def free_port() -> str:
 def forked(job: dict[str, Any]) -> dict[str, Any]:
     child = os.fork()
     if not child:
+        os.environ["MASTER_PORT"] = free_port()
         ended(job)
         os._exit(0)
     return {"status": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}

@@ -5,7 +5,7 @@ that read the same samples one what it saw.
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,11 @@ class Logbook:
         self.waited = 0.0
         """Seconds that the model has waited for samples."""
 
-    def watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def watched(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches, noted as they go into the model."""
-        source = iter(batches)
         while True:
             began = time.perf_counter()
-            batch = next(source, None)
+            batch = next(batches, None)
             self.waited += time.perf_counter() - began
             if batch is None:
                 return

@@ -152,7 +152,7 @@ class PhaseRun:
         assert self._task.origin
         assert self._origin
         stop = min(SEAM_STEPS, self._task.stop)
-        batches = iter(self._samples.batches(0, stop))
+        batches = self._samples.batches(0, stop, ahead=False)
         found = [self._forward(step, batches) for step in range(stop)]
         if self._machine.place.first:
             before = {**asdict(self._origin), "losses": self._task.origin[1].recent_losses}

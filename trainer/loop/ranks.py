@@ -1,8 +1,6 @@
-"""What ranks tell each other beside tensors: that all are here, and that all mean the same."""
+"""What ranks tell each other beside tensors."""
 
 from typing import Any, TypeVar
-
-from manifests.errors import DataError
 
 _Value = TypeVar("_Value")
 
@@ -31,17 +29,3 @@ def largest(number: int, device: Any) -> int:
     value = torch.tensor([number], dtype=torch.int64, device=device)
     torch.distributed.all_reduce(value, op=torch.distributed.ReduceOp.MAX)
     return int(value.item())
-
-
-def agree(what: str, mine: str) -> None:
-    """Raise DataError, on all ranks, where one has something else here."""
-    import torch
-
-    told: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(told, mine)
-    others = [rank for rank, theirs in enumerate(told) if theirs != told[0]]
-    if others:
-        raise DataError(
-            f"{what}: rank {others[0]} has {told[others[0]]}, and rank 0 has {told[0]}; are all"
-            " ranks on the same version of the code, and do they see the same store?"
-        )

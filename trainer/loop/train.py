@@ -1,5 +1,6 @@
 """A run: its phases one after another, each from what the one before it left."""
 
+from trainer.data.probes import check_ranks
 from trainer.data.samples import PhaseData
 from trainer.loop import directories
 from trainer.loop.learning import load, objective_of, origin_of
@@ -8,7 +9,7 @@ from trainer.loop.phase import Outcome, PhaseRun
 from trainer.loop.pinning import hold, let_go
 from trainer.loop.ranks import barrier
 from trainer.loop.request import Request
-from trainer.loop.samples import Samples, check_order
+from trainer.loop.samples import Samples
 from trainer.loop.seen import forget_after
 from trainer.loop.signals import Asked, listening
 from trainer.loop.task import Run, Task, open_run, task_of
@@ -59,7 +60,7 @@ def _phase(task: Task, data: PhaseData, asked: Asked) -> Outcome:
             checkpoint=str(path),
         )
     place = place_of(task.parallel)
-    check_order(data)
+    check_ranks(data)
     barrier()  # all have made their task of what was there
     if place.first:
         directories.clean(task.checkpoints)
