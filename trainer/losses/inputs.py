@@ -1,19 +1,17 @@
-"""From a batch to what the model is called with."""
+"""From a batch to what a model chunk is called with (`trainer.model.masks.call`)."""
 
 from typing import TYPE_CHECKING
 
 from trainer.losses.batch import Batch
-from trainer.model.masks import attention, call
+from trainer.model.masks import attention
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["call", "model_inputs"]
-
 
 def model_inputs(batch: Batch, device: "torch.device") -> dict[str, "Tensor"]:
-    """Tokens, positions and who attends to whom."""
+    """Tokens, positions, and what keeps segments apart."""
     import torch
 
     return {
