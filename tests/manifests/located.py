@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from manifests.cli.building import make_plan, publish_plan
+from manifests.levels.packed import packed
 from manifests.locate.contents import Contents
 from manifests.objects.manifest import Manifest
 from manifests.records import Bucket
@@ -88,6 +89,16 @@ def pieces(contents: Contents, body: Body, length: int) -> list[list[tuple[str, 
     for shard in range(contents.table(body.table).num_rows):
         found = contents.documents(body.table, shard)
         documents += zip(found.ids.to_pylist(), found.tokens.tolist(), strict=True)
+    if body.layout is Layout.PACKED:
+        windows = []
+        for shard in range(contents.table(body.table).num_rows):
+            here = contents.documents(body.table, shard)
+            names = here.ids.to_pylist()
+            windows += [
+                [(names[document], start, inputs + 1) for document, start, inputs in window]
+                for window in packed(here.tokens.tolist(), length)
+            ]
+        return windows
     if body.layout is Layout.DOCUMENT:
         return [
             [(name, start, min(length, tokens - start) + 1)]

@@ -115,7 +115,7 @@ _facts = st.fixed_dictionaries(
     },
 )
 _options = {
-    "layout": st.sampled_from(["stream", "document"]),
+    "layout": st.sampled_from(["stream", "document", "packed"]),
     "cursor": st.sampled_from(["continue", "restart"]),
 }
 _whole_phase = {
@@ -188,4 +188,11 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         spec["changes"] = [{"phase": "p0", "at": draw(_tokens), "mix": mix}]
         spec["changes"] += [{"phase": "p0", "at_step": 10**6 + 1, "global_batch": 7}]
         phases["p0"] |= {"sequence_length": 4096, "global_batch": 1}
+    for name, phase in phases.items():
+        if phase.get("train", {}).get("mask") == "causal":
+            changed = [change for change in spec.get("changes", ()) if change["phase"] == name]
+            mixes = [one["mix"] for one in (phase, *changed) if "mix" in one]
+            for table in (phase, *(entry for mix in mixes for entry in mix.values())):
+                if table.get("layout") == "packed":  # its documents have to be attended alone
+                    table["layout"] = "document"
     return spec

@@ -26,6 +26,10 @@ class Numbers:
         if layout is Layout.STREAM:
             samples = (tokens - 1) // sequence_length
             useful, windows = samples * sequence_length, ""
+        elif layout is Layout.PACKED:
+            useful = documents * self.document
+            samples = -(-useful // sequence_length)
+            windows = sha256(f"{leaf} {samples} packed".encode())
         else:
             samples = documents * -(-self.document // sequence_length)
             useful, windows = documents * self.document, sha256(f"{leaf} {samples}".encode())

@@ -13,10 +13,11 @@ from manifests.locate.first import first_difference
 from manifests.locate.shelf import Names, Shelf
 from manifests.objects.manifest import Manifest, write_root
 from manifests.objects.ranges import ranges_of
+from manifests.packing import PACKING
 from manifests.resolve.types import Body
+from manifests.select.window_counts import windows_of
 from manifests.spec.types import Layout
 from manifests.store import Store, open_store
-from manifests.windows import samples_of_documents
 from tests.manifests.command_line import commit_corpus
 from tests.manifests.exported import STEP, leaf_table, manifest_of, texts
 from tests.manifests.located import GONE, LAST_CHANGE, SPEC, WEB, publish
@@ -111,23 +112,24 @@ def changed(some: Sequence[Sequence[str]], shard: int) -> list[list[str]]:
     ]
 
 
-def of_documents(manifest: Manifest) -> Manifest:
-    """The same with every document in windows of its own; quotas as they were."""
+def of_documents(manifest: Manifest, layout: Layout = Layout.DOCUMENT) -> Manifest:
+    """The same with documents that are no stream; quotas as they were."""
     contents, root = Contents(manifest), manifest.root
     phase, made = root.phases[0], []
     supplies = []
     for supply in phase.segments[0].supplies:
         table = contents.table(supply.body.table)
         tokens = [contents.documents(supply.body.table, n).tokens for n in range(len(table))]
-        sizes = [int(samples_of_documents(some, phase.sequence_length).sum()) for some in tokens]
+        sizes = [windows_of(some, layout, phase.sequence_length) for some in tokens]
         windows = manifest.objects.put_npy(np.array(sizes, dtype=np.int64))
         made.append(windows)
         body = Body(
             table=supply.body.table,
-            layout=Layout.DOCUMENT,
+            layout=layout,
             samples=sum(sizes),
             tokens=int(sum(some.sum() for some in tokens)),
             windows=windows.digest,
+            packing=PACKING if layout is Layout.PACKED else "",
         )
         supplies.append(replace(supply, body=body))
     segment = replace(phase.segments[0], supplies=tuple(supplies))
@@ -137,9 +139,9 @@ def of_documents(manifest: Manifest) -> Manifest:
 
 @pytest.mark.parametrize("every", [1, 3, 100])
 @pytest.mark.parametrize("shard", [0, 7])
-@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("documents", [None, Layout.DOCUMENT, Layout.PACKED])
 def test_one_shard_replaced_by_one_of_the_same_size(
-    every: int, shard: int, documents: bool, store: Store
+    every: int, shard: int, documents: Layout | None, store: Store
 ) -> None:
     some = texts(3, 12, 5)
     tables = [split(leaf_table(store, "a", made), every) for made in (some, changed(some, shard))]
@@ -148,7 +150,7 @@ def test_one_shard_replaced_by_one_of_the_same_size(
     old, new = (manifest_of(store, {"a": table, "b": other}, quotas) for table in tables)
     assert (len(ranges_of(old.objects, old.leaf("a").table.digest)) > 1) == (every < 100)
     if documents:
-        old, new = of_documents(old), of_documents(new)
+        old, new = of_documents(old, documents), of_documents(new, documents)
     assert check(old, new) is not None
     # All but the changed shard (and, where windows run on, its neighbours) is no candidate.
     before = Contents(old)
@@ -182,6 +184,9 @@ def test_other_picks_of_the_same_sizes_are_told_by_their_documents(
         old, new = (manifest_of(store, {"a": table}, {"a": quota}, length=8) for table in tables)
         check(old, new)
         assert check(of_documents(old), of_documents(new)) in (*range(quota), None)
+        packed = of_documents(old, Layout.PACKED), of_documents(new, Layout.PACKED)
+        assert check(*packed) in (*range(quota), None)
+        assert check(packed[0], of_documents(new)) in (*range(quota), None)
 
 
 def test_what_is_only_said_otherwise_is_no_difference(store: Store) -> None:
@@ -207,17 +212,20 @@ def test_a_shard_that_does_not_come_up_is_no_difference(store: Store) -> None:
     assert any(found)
 
 
-@pytest.mark.parametrize("documents", [False, True])
-def test_more_shards_and_longer_phases_differ(documents: bool, store: Store) -> None:
+@pytest.mark.parametrize("documents", [None, Layout.DOCUMENT, Layout.PACKED])
+def test_more_shards_and_longer_phases_differ(documents: Layout | None, store: Store) -> None:
     some = texts(3, 12, 5)
     tables = [split(leaf_table(store, "a", made), 4) for made in (some, some[:11])]
     old, new = (manifest_of(store, {"a": table}, {"a": 40}) for table in tables)
     longer = manifest_of(store, {"a": tables[0]}, {"a": 48})
     if documents:
-        old, new, longer = map(of_documents, (old, new, longer))
+        old, new, longer = (of_documents(one, documents) for one in (old, new, longer))
     assert check(old, new) == 0
     assert check(old, longer) == 40
-    assert check(old, of_documents(longer)) in ((0, 40) if documents else (0,))
+    if documents is None:
+        assert check(old, of_documents(longer)) == 0
+    else:
+        check(old, of_documents(longer))
 
 
 def test_other_windows_differ_from_the_start(store: Store) -> None:
@@ -226,14 +234,14 @@ def test_other_windows_differ_from_the_start(store: Store) -> None:
     assert first_difference(Contents(old), Contents(new), "train") == 0
 
 
-@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("documents", [None, Layout.DOCUMENT, Layout.PACKED])
 @pytest.mark.parametrize("every", [1, 3, 100])
 def test_a_shelf_finds_the_shards_that_windows_find(
-    documents: bool, every: int, store: Store
+    documents: Layout | None, every: int, store: Store
 ) -> None:
     table = split(leaf_table(store, "a", texts(5, 14, 3)), every)
     manifest = manifest_of(store, {"a": table}, {"a": 8}, length=16)
-    manifest = of_documents(manifest) if documents else manifest
+    manifest = of_documents(manifest, documents) if documents else manifest
     body = manifest.root.phases[0].segments[0].supplies[0].body
     samples = np.random.default_rng(1).permutation(body.samples)
     shelf = Shelf(manifest, body, 16, Names())

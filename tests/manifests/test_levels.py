@@ -1,22 +1,27 @@
 """Sound manifests have no finding; broken bytes are found at the level that promises it."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from manifests.errors import NotInStore
+from manifests.errors import ConfigError, NotInStore
 from manifests.fingerprint import canonical_json
 from manifests.layout import MANIFEST_OBJECTS
 from manifests.levels.banned import Banned
 from manifests.levels.findings import Kind, Level
 from manifests.levels.verify import verify_manifest
+from manifests.locate.contents import Contents
 from manifests.objects.manifest import Manifest, read_root, write_root
 from manifests.objects.tree import Objects
+from manifests.spec.types import Layout
 from manifests.store import Store, open_store
 from tests.manifests.command_line import SPEC
 from tests.manifests.selectable import ids_of
-from tests.manifests.verified import TAKEDOWN, built, findings, first_level, small
+from tests.manifests.verified import TAKEDOWN, built, findings, first_level, forged, small
 
 RECALL = """
 [phases.again]
@@ -46,13 +51,13 @@ def local(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "root"))
 
 
-def taken_down(store: Store) -> str:
+def taken_down(store: Store, spec: str = SPEC) -> str:
     """A manifest that a record of each leaf was removed from on the way."""
-    root = read_root(Objects(store), small(store))
+    root = read_root(Objects(store), small(store, spec))
     manifest = Manifest(store, write_root(Objects(store), root))
     ids = [ids_of(store, manifest.rows(leaf.table.digest))[3] for leaf in root.leaves]
     removed = ", ".join(f'"{found}"' for found in ids)
-    return built(store, SPEC + TAKEDOWN.format(ids=removed))
+    return built(store, spec + TAKEDOWN.format(ids=removed))
 
 
 def test_a_sound_manifest_has_no_finding_in_any_store(store: Store) -> None:
@@ -81,16 +86,79 @@ def test_a_takedown_on_the_way_is_sound_and_its_holes_are_counted_again(store: S
     [
         SPEC + RECALL,
         SPEC.replace("sequence_length = 64", 'sequence_length = 16\nlayout = "document"'),
+        SPEC.replace("sequence_length = 64", 'sequence_length = 100\nlayout = "packed"'),
         SPEC.replace('tokens = "15K"', 'tokens = "3K"\nunit = "samples"'),
         SPEC + '\n[[changes]]\nphase = "pretrain"\nat_step = 5\nglobal_batch = 4\n',
         SPEC + '\n[[changes]]\nphase = "pretrain"\nat_step = 5\n[changes.mix]\nweb = "100%"\n',
     ],
-    ids=["recall and restart", "document", "samples", "another batch", "another mix"],
+    ids=["recall and restart", "document", "packed", "samples", "another batch", "another mix"],
 )
 def test_mixtures_of_all_kinds_are_sound(spec: str, local: Store) -> None:
     report = verify_manifest(local, small(local, spec), Level.L5)
     assert [str(found) for found in report.findings] == []
     assert report.levels[0].notes == ["resolved again from the spec and the tables: the same"]
+
+
+PACKED = SPEC.replace("sequence_length = 64", 'sequence_length = 100\nlayout = "packed"')
+
+
+def test_a_takedown_out_of_packed_windows_is_sound(local: Store) -> None:
+    report = verify_manifest(local, taken_down(local, PACKED), Level.L5)
+    assert [str(found) for found in report.findings] == []
+    assert report.levels[4].checked["changed shards"] >= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "level"),
+    [
+        ("packing", lambda packing: "", Level.L0),
+        ("splits", lambda splits: splits + 10**6, Level.L0),
+        ("samples", lambda samples: samples - 1, Level.L0),
+    ],
+    ids=["no packing", "splits", "samples"],
+)
+def test_a_packed_body_that_was_forged_is_found(
+    name: str, change: Callable[[Any], Any], level: Level, local: Store
+) -> None:
+    def forge(root: dict[str, Any]) -> None:
+        for supply in root["phases"][0]["segments"][0]["supplies"]:
+            supply["body"][name] = change(supply["body"][name])
+
+    other = forged(local, small(local, PACKED), forge)
+    assert first_level(local, other) == level
+
+
+def test_windows_that_a_shard_does_not_make_are_found_in_its_documents(local: Store) -> None:
+    """One more here and one fewer there: all sums stay. Some rests of documents fit together,
+    and some do not, so there is room for doubt.
+    """
+    spec = PACKED.replace("sequence_length = 100", "sequence_length = 70")
+    manifest = Manifest(local, small(local, spec))
+    body = manifest.root.phases[0].segments[0].supplies[-1].body
+    assert body.layout is Layout.PACKED
+    windows = manifest.array(body.windows).copy()
+    windows[:2] += [1, -1]
+    kept = manifest.objects.put_npy(windows)
+
+    def forge(root: dict[str, Any]) -> None:
+        root.update(json.loads(json.dumps(root).replace(body.windows, kept.digest)))
+        root["objects"].sort(key=lambda one: one["digest"])
+
+    other = forged(local, manifest.digest, forge)
+    assert findings(local, other, Level.L2) == set()
+    assert (Level.L3, Kind.COUNT) in findings(local, other)
+
+
+def test_a_packing_of_another_version_is_told_and_not_computed(local: Store) -> None:
+    def forge(root: dict[str, Any]) -> None:
+        for supply in root["phases"][0]["segments"][0]["supplies"]:
+            supply["body"]["packing"] = "best-fit@2"
+
+    digest = forged(local, small(local, PACKED), forge)
+    report = verify_manifest(local, digest, Level.L4)
+    assert report.levels[4].notes == ["not computed, since documents are packed by best-fit@2"]
+    with pytest.raises(ConfigError, match="packed by 'best-fit@2'"):
+        Contents(Manifest(local, digest))
 
 
 def test_levels_above_are_not_looked_at(local: Store) -> None:

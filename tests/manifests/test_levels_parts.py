@@ -6,19 +6,22 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manifests.errors import ConfigError
 from manifests.fingerprint import canonical_json, sha256
 from manifests.levels.banned import Banned, parse_banned, read_banned
 from manifests.levels.findings import Finding, Kind, Level, listed
+from manifests.levels.packed import packed
 from manifests.levels.reading import Bad, canonical, npy_digest, numbers
 from manifests.levels.resolution import differences
-from manifests.levels.rows import is_cut, window_bounds, wrong_keys, wrong_rows
+from manifests.levels.rows import is_cut, split_bounds, window_bounds, wrong_keys, wrong_rows
 from manifests.objects.ranges import SHARD_ROWS
 from manifests.select.rows import step_rows
-from manifests.select.selection import window_samples
+from manifests.select.window_counts import WindowCounts
+from manifests.sketches import Lengths
+from manifests.spec.types import Layout
 from manifests.store import open_store
 from tests.manifests.committed import address
 from tests.manifests.selectable import commit_records, record
@@ -126,12 +129,30 @@ def test_ranges_end_where_fourteen_bits_are_zero_and_nowhere_else() -> None:
 def test_windows_lie_within_their_bounds(tmp_path: Path) -> None:
     table = rows_of(tmp_path)
     store = open_store(str(tmp_path / "root"))
-    for length in (1, 3, 8, 100):
-        fewest, most = window_bounds(table, length)
-        exact = window_samples(store, table, length)
-        assert (fewest <= exact).all()
-        assert (exact <= most).all()
-        assert (fewest == most).any() or length < 8
+    counts = WindowCounts(store)
+    for length in (1, 3, 8, 100, 1000):
+        for layout in (Layout.DOCUMENT, Layout.PACKED):
+            fewest, most = window_bounds(table, layout, length)
+            counted = counts.of(table, (layout, length))
+            assert (fewest <= counted.windows).all()
+            assert (counted.windows <= most).all()
+            assert (fewest == most).any() or length < 1000
+            low, high = split_bounds(table, length)
+            assert low <= counted.splits <= high
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=40), st.integers(1, 120))
+def test_packed_windows_lie_within_their_bounds(tokens: list[int], length: int) -> None:
+    texts = np.array(tokens, dtype=np.int64)
+    bins = [{"bin": i, "count": count} for i, count in Lengths.of(texts).bins]
+    row = {"documents": len(tokens), "tokens": sum(tokens) + len(tokens), "lengths": bins}
+    schema = pa.schema([SHARD_ROWS.field(name) for name in row])
+    table = pa.Table.from_pylist([row], schema=schema)
+    fewest, most = window_bounds(table, Layout.PACKED, length)
+    assert int(fewest[0]) <= len(packed(tokens, length)) <= int(most[0])
+    low, high = split_bounds(table, length)
+    assert low <= sum(count > length for count in tokens) <= high
 
 
 def test_a_list_of_bans_is_read_line_by_line(tmp_path: Path) -> None:

@@ -28,9 +28,9 @@ def local(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "root"))
 
 
-def rebased(store: Store, digest: str, step: int, removed: str = "") -> str:
+def rebased(store: Store, digest: str, step: int, removed: str = "", edited: str = EDITED) -> str:
     """The manifest gone on from a step of pretrain, under the edited spec and without a record."""
-    text = EDITED + (f'\n[[remove]]\nrecords = ["{removed}"]\n' if removed else "")
+    text = edited + (f'\n[[remove]]\nrecords = ["{removed}"]\n' if removed else "")
     mixture, at = parse_mixture(text, "spec.toml"), Point(phase="pretrain", step=step)
     return rebase(store, Manifest(store, digest), mixture, at, Objects(store)).digest
 
@@ -51,6 +51,21 @@ def test_a_rebased_manifest_is_sound_and_says_how_it_was_checked(local: Store, d
     assert report.levels[4].checked["changed shards"] == 1
     again = rebased(local, digest, 15)
     assert [str(found) for found in verify_manifest(local, again, Level.L5).findings] == []
+
+
+def test_packed_windows_of_a_rebased_manifest_are_sound(local: Store) -> None:
+    first, after = (
+        text.replace("sequence_length = 64", 'sequence_length = 150\nlayout = "packed"')
+        for text in (SPEC, EDITED)
+    )
+    before = Manifest(local, small(local, first))
+    gone = ids_of(local, before.rows(before.leaf("web").table.digest))[7]
+    digest = rebased(local, before.digest, 1, gone, after)
+    report = verify_manifest(local, digest, Level.L5)
+    assert [str(found) for found in report.findings] == []
+    assert report.levels[4].checked["changed shards"] == 1
+    supplies = Manifest(local, digest).root.phases[0].segments[1].supplies
+    assert any(one.head and one.head.holes for one in supplies)
 
 
 @pytest.mark.parametrize("key", ["cursor", "first_epoch", "head.start", "head.taken", "head.epoch"])

@@ -14,6 +14,7 @@ from manifests.locate.where import Asked, RecordPlaces, Standing, where
 from manifests.objects.manifest import Manifest, write_root
 from manifests.objects.tree import Objects
 from manifests.order import rank_of
+from manifests.spec.types import Layout
 from manifests.store import Store, open_store
 from tests.manifests.command_line import commit_corpus
 from tests.manifests.exported import STEP, leaf_table, manifest_of, texts
@@ -29,9 +30,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-@pytest.fixture(scope="module")
-def contents(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Contents:
-    return Contents(publish(store, SPEC, tmp_path_factory.mktemp("spec")))
+@pytest.fixture(scope="module", params=["document", "packed"])
+def contents(
+    store: Store, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Contents:
+    text = SPEC.replace('layout = "document"', f'layout = "{request.param}"')
+    return Contents(publish(store, text, tmp_path_factory.mktemp("spec")))
 
 
 def batches(contents: Contents, phase: str, ranks: Ranks | None = None) -> Iterator[Batch]:
@@ -98,7 +102,8 @@ def test_a_batch_holds_the_pieces_that_a_plain_loop_cuts(contents: Contents, pha
                 assert len(kept[body]) == body.samples
             held = [(piece.id, piece.start, piece.length) for piece in sample.documents]
             assert held == kept[body][sample.sample]
-            assert sample.tokens == sum(length for _, _, length in held) - 1
+            labels = len(held) if body.layout is Layout.PACKED else 1
+            assert sample.tokens == sum(length for _, _, length in held) - labels
     assert next(position) == found.samples
 
 

@@ -151,8 +151,9 @@ def assert_epochs_are_whole(before: Manifest, after: Manifest, made: Rebased, go
     assert sum(account.skipped for account in made.account) > 0
 
 
-def test_documents_in_windows_of_their_own_are_taken_down_alone(store: Store) -> None:
-    text = LONG.replace("global_batch = 8\n", 'global_batch = 8\nlayout = "document"\n')
+@pytest.mark.parametrize("layout", ["document", "packed"])
+def test_documents_that_are_no_stream_are_taken_down(layout: str, store: Store) -> None:
+    text = LONG.replace("global_batch = 8\n", f'global_batch = 8\nlayout = "{layout}"\n')
     before = built(store, text)
     gone = record_of(before, "web")
     after, made = rebased(before, removing(f'{{ records = ["{gone}"] }}', text))

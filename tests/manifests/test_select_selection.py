@@ -1,15 +1,19 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
-from manifests.errors import ConfigError
+from manifests.documents import Documents, ShardRow, read_documents
+from manifests.errors import ConfigError, NotInStore
 from manifests.layout import data_file
+from manifests.levels.packed import packed
 from manifests.objects.ranges import SHARD_ROWS
 from manifests.records import Bucket
 from manifests.select.overlap import overlaps
-from manifests.select.selection import select, useful_tokens, window_samples
-from manifests.spec.types import Condition, SourceSpec, Strata
+from manifests.select.selection import select, useful_tokens
+from manifests.select.window_counts import WindowCounts
+from manifests.spec.types import Condition, Layout, SourceSpec, Strata
 from manifests.store import Store, open_store
 from tests.manifests.committed import address, describe
 from tests.manifests.selectable import commit_records, expected_ids, ids_of, mixture, record
@@ -103,8 +107,14 @@ def test_documents_make_the_windows_that_they_need(
     where = (Condition(column="tokens", low=2, high=high),)
     (leaf,) = select(root, mixture(SourceSpec(name="web", steps=("web",), where=where)))
     tokens = [2**i for i in range(1, 8) if high is None or 2**i <= high]
-    needed = sum(max(1, -(-count // length)) for count in tokens)
-    assert window_samples(root, leaf.rows, length).tolist() == [needed] * 3
+    needed = {
+        Layout.DOCUMENT: sum(max(1, -(-count // length)) for count in tokens),
+        Layout.PACKED: len(packed(tokens, length)),
+    }
+    for layout, windows in needed.items():
+        counted = WindowCounts(root).of(leaf.rows, (layout, length))
+        assert counted.windows.tolist() == [windows] * 3
+        assert counted.splits == 3 * sum(count > length for count in tokens)
     assert useful_tokens(leaf.rows) == 3 * sum(tokens)
 
 
@@ -120,8 +130,49 @@ def test_shards_whose_lengths_say_enough_are_not_read(tmp_path: Path) -> None:
         store.delete(data_file(commit.step, commit.data.sha256))
     rows = select(store, mixture(SourceSpec(name="web", steps=("web",))))[0].rows
     told: list[tuple[int, int]] = []
-    samples = window_samples(store, rows, 1024, lambda *count: told.append(count))
-    by_slice = samples[np.argsort(rows["slice_index"].to_numpy())]
+    cut = (Layout.DOCUMENT, 1024)
+
+    def note(*count: int) -> None:
+        told.append(count)
+
+    counted = WindowCounts(store).of(rows, cut, progress=note)
+    by_slice = counted.windows[np.argsort(rows["slice_index"].to_numpy())]
     assert by_slice.tolist() == [2, 2, 2]
+    assert counted.splits == 2
     assert told == [(1, 1)]
-    assert window_samples(store, rows.slice(0, 0), 1024).tolist() == []
+    assert WindowCounts(store).of(rows.slice(0, 0), cut).windows.tolist() == []
+    # Packed, whatever fits one window is told, too: only the file of 1,500 tokens is missed.
+    few = rows.filter(pc.less(rows["tokens"], 1024))
+    assert WindowCounts(store).of(few, (Layout.PACKED, 1024)).windows.tolist() == [1]
+    with pytest.raises(NotInStore):
+        WindowCounts(store).of(rows, (Layout.PACKED, 1024))
+
+
+def test_a_shard_is_read_once_for_all_windows_that_a_mixture_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def noted(store: Store, row: ShardRow) -> Documents:
+        read.append(row.sha256)
+        return read_documents(store, row)
+
+    monkeypatch.setattr("manifests.select.window_counts.read_documents", noted)
+    store = open_store(str(tmp_path))
+    tokens = [700, 300, 450, 90, 1024, 0, 1500, 800]
+    (commit,) = commit_records(store, [[record(str(n), tokens=n) for n in tokens]], name="web")
+    rows = select(store, mixture(SourceSpec(name="web", steps=("web",))))[0].rows
+    cuts = [
+        (layout, length) for layout in (Layout.DOCUMENT, Layout.PACKED) for length in (100, 1024)
+    ]
+    counts = WindowCounts(store)
+    counts.of(rows, cuts[0], frozenset(cuts))
+    for layout, length in cuts:
+        documents = sum(max(1, -(-count // length)) for count in tokens)
+        expected = documents if layout is Layout.DOCUMENT else len(packed(tokens, length))
+        counted = counts.of(rows, (layout, length))
+        assert counted.windows.tolist() == [expected]
+        assert counted.splits == sum(count > length for count in tokens)
+    assert read == [commit.data.sha256]
+    counts.of(rows, (Layout.PACKED, 50))
+    assert len(read) == 2

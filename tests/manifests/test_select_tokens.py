@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from manifests.errors import ConfigError
+from manifests.levels.packed import packed
 from manifests.select.rows import step_rows
-from manifests.select.selection import select, window_samples
+from manifests.select.selection import select
 from manifests.select.takedowns import take_down
+from manifests.select.window_counts import WindowCounts
 from manifests.spec.read import parse_mixture
-from manifests.spec.types import Condition, Mixture, SourceSpec, Strata, TokenizerName
+from manifests.spec.types import Condition, Layout, Mixture, SourceSpec, Strata, TokenizerName
 from manifests.store import Store, open_store
 from manifests.token_rows import Form
 from tests.manifests.committed import address, item
@@ -49,8 +51,12 @@ def test_a_token_step_gives_the_rows_that_its_commits_count(store: Store, step: 
     assert found.row_type == "tokendocument"
     tokens = {row["slice_index"]: row["tokens"] for row in found.table.to_pylist()}
     assert tokens == {i: sum(len(one.ids) + 1 for one in made) for i, made in enumerate(MADE)}
-    windows = window_samples(store, found.table, 16)
-    assert int(windows.sum()) == sum(max(1, -(-len(one.ids) // 16)) for one in EVERY)
+    counted = WindowCounts(store).of(found.table, (Layout.DOCUMENT, 16))
+    assert int(counted.windows.sum()) == sum(max(1, -(-len(one.ids) // 16)) for one in EVERY)
+    counted = WindowCounts(store).of(found.table, (Layout.PACKED, 100))
+    windows = {i: len(packed([len(one.ids) for one in made], 100)) for i, made in enumerate(MADE)}
+    at = found.table["slice_index"].to_pylist()
+    assert dict(zip(at, counted.windows.tolist(), strict=True)) == {i: windows[i] for i in at}
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ BROKEN = [
     ('tokens = "10B"', 'tokens = "10 TB"'),
     ('tokens = "10B"', ""),
     ('at = "6.2B tokens"', 'at = "11B"'),
+    ('long = { share = "30%", layout = "document" }', 'long = "30%"'),
     ("chat = { epochs = 2 }, ", ""),
 ]
 

@@ -215,6 +215,21 @@ WRONG = {
     "a window of nothing": (("sequence_length = 256", "sequence_length = 0"), "number from 1"),
     "a batch of nothing": (("global_batch = 2", "global_batch = 0"), "number from 1"),
     "a quantity that is none": (('"1M"', '"1 MB"'), 'phases.first.tokens: "1 MB" is not a whole'),
+    "packed documents that see each other": (
+        ('layout = "document"\n', 'layout = "packed"\ntrain = { mask = "causal" }\n'),
+        'phases.tune.train.mask: is "causal", and chat has layout = "packed", whose documents are '
+        'attended alone; write mask = "document", or layout = "stream"',
+    ),
+    "a stream that must not glue": (
+        ('layout = "document"\n', 'layout = "document"\ntrain = { glue = "never" }\n'),
+        "phases.tune.mix.code: is a stream, in which documents run on into each other, and tune "
+        'has glue = "never"; give it layout = "document" or "packed", or leave glue out',
+    ),
+    "documents that see each other and must not": (
+        ('mask = "document"', 'mask = "causal", glue = "never"'),
+        'phases.first.train: glue = "never" and mask = "causal", which lets a document see the one '
+        'before it; write mask = "document"',
+    ),
     "an unknown layout": (('layout = "document"', 'layout = "documents"'), "mean document?"),
     "shares below": (("200/300", "199/300"), "mix: the shares sum to 299/3 %, not 100 %"),
     "shares above": (('"90%"', '"90.5%"'), "changes.1.mix: the shares sum to 100.5 %, not 100 %"),
@@ -283,6 +298,19 @@ WRONG = {
 def test_what_does_not_fit_is_refused_in_one_line(what: str) -> None:
     (old, new), expected = WRONG[what]
     assert expected in refusal(changed(old, new))
+
+
+def test_glue_is_about_a_phase_s_own_sources_through_all_its_changes() -> None:
+    apart = changed('mask = "document"', 'glue = "never"').replace(
+        "global_batch = 8\nmix = { web", 'global_batch = 8\nlayout = "packed"\nmix = { web', 1
+    )
+    glued = apart.replace('web = "10%"', 'web = { share = "10%", layout = "stream" }')
+    assert "changes.1.mix.web: is a stream" in refusal(glued)
+    parse_mixture(apart, "mix.toml")
+    last = "sequence_length = 128\nglobal_batch = 8\nmix = { chat"
+    recalled = GOOD.replace(last, f'layout = "packed"\ntrain = {{ glue = "never" }}\n{last}')
+    (again,) = [one for one in parse_mixture(recalled, "m").phase("last").mix if one.recall]
+    assert again.layout is None
 
 
 def test_entries_that_leave_nothing_of_the_budget_are_refused() -> None:

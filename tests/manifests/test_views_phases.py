@@ -1,7 +1,9 @@
 """Numbers to decide by, from roots whose whole numbers are written down here."""
 
+from dataclasses import replace
 from fractions import Fraction
 
+from manifests.cli.draw import phase_text
 from manifests.objects.root import Descriptor, Leaf, Root
 from manifests.resolve.types import ORDER, Body, Head, Phase, Segment, Supply
 from manifests.spec.types import (
@@ -164,6 +166,44 @@ def test_padding_is_no_training_and_shares_of_tokens_do_not_count_it() -> None:
     by_samples = spec("a", *specs.mix, tokens=120, unit=Unit.SAMPLES)
     (lines,) = phase_lines(*made((phase("a", segment(*supplies)),), (by_samples,)))
     assert line(lines, "chat").share == Fraction(2, 3)
+
+
+def test_padding_and_split_documents_are_told_by_source_and_much_padding_is_remarked() -> None:
+    """Of chat 60 % is padding, of code 10 %; 2 and 3 documents are longer than a window."""
+    thirds = (Entry(name=name, share=Fraction(1, 3)) for name in ("chat", "code", "web"))
+    specs = spec("a", *thirds, tokens=240)
+    chat, code = body(8, tokens=32), body(10, tokens=90)
+    code = replace(code, layout=Layout.PACKED, splits=3)
+    supplies = (
+        supply("chat/x", 4, replace(chat, splits=2)),
+        supply("chat/y", 4, chat),
+        supply("code", 10, code),
+        supply("web", 6, body(9)),
+    )
+    root, mixture = made((phase("a", segment(*supplies)),), (specs,))
+    view = manifest_view("0" * 64, root, mixture)
+    (lines,) = view.phases
+    told = {
+        one.source: (one.layouts, one.padding, one.splits)
+        for one in lines.sources
+        if not one.stratum
+    }
+    assert told == {
+        "chat": (("document",), Fraction(6, 10), 2),
+        "code": (("packed",), Fraction(1, 10), 3),
+        "web": (("stream",), 0, 0),
+    }
+    assert [line(lines, "chat", one).splits for one in "xy"] == [2, 0]
+    (remark,) = [one for one in view.remarks if "padding" in one]
+    assert remark == (
+        "60% of the positions of chat in a are padding: its 8 samples take 2.5 times the steps of"
+        ' full windows; layout = "packed" fills them'
+    )
+    table = "\n".join(phase_text(lines))
+    assert [word in table for word in ("packed", "60.0%", "padding", "split")] == [True] * 4
+    pairs = replace(root.phases[0], train={"loss": "dpo"})
+    view = manifest_view("0" * 64, replace(root, phases=(pairs,)), mixture)
+    assert not [one for one in view.remarks if "padding" in one]
 
 
 def test_strata_stand_below_their_source_and_sum_to_it() -> None:

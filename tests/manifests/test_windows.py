@@ -4,10 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from manifests.errors import ConfigError
+from manifests.levels.packed import packed
+from manifests.packing import Packing, pack
+from manifests.resolve.types import Body
 from manifests.spec.types import Layout
 from manifests.windows import Windows, samples_of_documents
 
@@ -41,6 +46,8 @@ def windows_of(layout: Layout, corpus: list[list[int]], length: int) -> Windows:
     shards = shards_of(corpus)
     if layout is Layout.STREAM:
         sizes = [int((shard.tokens + 1).sum()) for shard in shards]
+    elif layout is Layout.PACKED:
+        sizes = [len(packed(tokens, length)) for tokens in corpus]
     else:
         sizes = [int(samples_of_documents(shard.tokens, length).sum()) for shard in shards]
     return Windows(layout, np.array(sizes, dtype=np.int64), length)
@@ -55,6 +62,7 @@ def tokens_of(windows: Windows, corpus: list[list[int]], sample: int) -> list[To
     ]
 
 
+@settings(deadline=None)
 @given(corpora, lengths)
 def test_a_sample_of_a_stream_is_its_window_and_one_label_more(
     corpus: list[list[int]], length: int
@@ -67,6 +75,7 @@ def test_a_sample_of_a_stream_is_its_window_and_one_label_more(
         assert tokens_of(windows, corpus, sample) == expected
 
 
+@settings(deadline=None)
 @given(corpora, lengths)
 def test_every_document_begins_a_window_and_all_its_tokens_are_inputs_once(
     corpus: list[list[int]], length: int
@@ -86,6 +95,62 @@ def test_every_document_begins_a_window_and_all_its_tokens_are_inputs_once(
     assert len(set(inputs)) == len(inputs)
 
 
+@settings(deadline=None)
+@given(corpora, lengths)
+def test_a_packed_sample_is_the_window_of_its_shard_with_a_label_for_every_part(
+    corpus: list[list[int]], length: int
+) -> None:
+    windows = windows_of(Layout.PACKED, corpus, length)
+    expected = [
+        [(shard, document, start, inputs + 1) for document, start, inputs in parts]
+        for shard, tokens in enumerate(corpus)
+        for parts in packed(tokens, length)
+    ]
+    lengths_of = shards_of(corpus).__getitem__
+    found = [windows.spans(sample, lengths_of) for sample in range(windows.samples)]
+    assert expected == [
+        [(one.shard, one.document, one.start, one.length) for one in spans] for spans in found
+    ]
+
+
+def test_who_keeps_packings_is_asked_for_them_and_nobody_for_lengths() -> None:
+    tokens, asked = np.array([3, 4, 9], dtype=np.int64), []
+
+    def packing_of(shard: int) -> Packing:
+        asked.append(shard)
+        return pack(tokens, 7)
+
+    def lengths_of(shard: int) -> Shard:
+        raise AssertionError("asked for lengths")
+
+    sizes = np.array([pack(tokens, 7).windows] * 2, dtype=np.int64)
+    windows = Windows(Layout.PACKED, sizes, 7, packing_of)
+    assert [span.document for span in windows.spans(int(sizes[0]), lengths_of)] == [2]
+    assert windows.samples_of(1, 0, lengths_of).tolist() == [int(sizes[0]) + 1]
+    assert asked == [1, 1]
+
+
+def test_shards_are_packed_once_while_they_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manifests.windows.CACHED", 2)
+    corpus = [[3, 4], [5], [6, 1]]
+    windows, asked = windows_of(Layout.PACKED, corpus, 8), []
+
+    def lengths_of(shard: int) -> Shard:
+        asked.append(shard)
+        return shards_of(corpus)[shard]
+
+    for shard in (0, 1, 0, 1, 2, 1, 0):
+        windows.samples_of(shard, 0, lengths_of)
+    assert asked == [0, 1, 2, 0]
+
+
+def test_another_packing_than_ours_is_refused() -> None:
+    body = Body(table="t" * 64, layout=Layout.PACKED, samples=1, tokens=1, packing="other@3")
+    with pytest.raises(ConfigError, match=r"by 'other@3', and this version packs by 'best-fit@1'"):
+        Windows.of(body, 4, lambda _: pa.table({}), lambda _: np.ones(1, dtype=np.int64))
+
+
+@settings(deadline=None)
 @given(corpora, lengths, st.sampled_from(Layout))
 def test_the_samples_of_a_document_are_those_that_hold_a_token_of_it(
     corpus: list[list[int]], length: int, layout: Layout
@@ -107,6 +172,7 @@ def test_the_samples_of_a_document_are_those_that_hold_a_token_of_it(
         assert set(windows.samples_of_shard(shard).tolist()) == in_shard
 
 
+@settings(deadline=None)
 @given(corpora, lengths, st.sampled_from(Layout))
 def test_the_shard_and_offset_of_a_sample_are_those_of_its_first_token(
     corpus: list[list[int]], length: int, layout: Layout

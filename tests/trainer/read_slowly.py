@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from manifests.cli.building import make_plan, publish_plan
+from manifests.levels.packed import packed
 from manifests.locate.contents import Contents, body_of
 from manifests.objects.manifest import Manifest
 from manifests.resolve.types import Body
@@ -121,6 +122,21 @@ judged = {{ epochs = 2 }}
 [phases.dpo.train]
 loss = "dpo"
 
+[phases.shared]
+after = "dpo"
+sequence_length = 60
+global_batch = 3
+layout = "packed"
+
+[phases.shared.mix]
+talk = {{ epochs = 2 }}
+web = {{ epochs = 1 }}
+code = {{ epochs = 1, layout = "stream" }}
+
+[phases.shared.train]
+loss = "assistant"
+end_of_document = "mask"
+
 [[changes]]
 phase = "pretrain"
 at_step = 5
@@ -133,7 +149,7 @@ at_step = 11
 tokens = "12K"
 global_batch = 16
 """
-PHASES = ("pretrain", "midtrain", "sft", "talked", "dpo")
+PHASES = ("pretrain", "midtrain", "sft", "talked", "dpo", "shared")
 
 
 def corpus() -> dict[str, list[list[Made]]]:
@@ -207,15 +223,25 @@ def documents_of(contents: Contents, body: Body, made: dict[str, Made]) -> list[
     return found
 
 
+def packed_windows(contents: Contents, body: Body, made: dict[str, Made], length: int) -> list[Any]:
+    """All windows of an epoch whose documents are packed, shard by shard."""
+    found = []
+    for shard in range(contents.table(body.table).num_rows):
+        here = contents.documents(body.table, shard)
+        runs = [_run(name, made[name]) for name in here.ids.to_pylist()]
+        for window in packed(here.tokens.tolist(), length):
+            found.append([runs[d][start : start + inputs + 1] for d, start, inputs in window])
+    return found
+
+
+def _run(name: str, made: Made) -> list[Id]:
+    ids = [Id(id=one, name=name, place=place) for place, one in enumerate(made.ids)]
+    return [*ids, Id(id=END, name=name, place=len(made.ids))]
+
+
 def windows_of(documents: Sequence[tuple[str, Made]], layout: Layout, length: int) -> list[Any]:
     """All windows of an epoch: the ids of each, in one list a span."""
-    runs = [
-        [
-            *(Id(id=one, name=name, place=place) for place, one in enumerate(made.ids)),
-            Id(id=END, name=name, place=len(made.ids)),
-        ]
-        for name, made in documents
-    ]
+    runs = [_run(name, made) for name, made in documents]
     if layout is Layout.STREAM:
         stream = [one for run in runs for one in run]
         return [
@@ -305,8 +331,13 @@ class Slowly:
 
     def windows(self, body: Body) -> list[Any]:
         if body not in self._windows:
-            documents = documents_of(self._contents, body, self._made)
-            self._windows[body] = windows_of(documents, body.layout, self._phase.sequence_length)
+            length = self._phase.sequence_length
+            if body.layout is Layout.PACKED:
+                found = packed_windows(self._contents, body, self._made, length)
+            else:
+                documents = documents_of(self._contents, body, self._made)
+                found = windows_of(documents, body.layout, length)
+            self._windows[body] = found
         return self._windows[body]
 
     def rows(self) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from manifests.documents import ShardRow, read_columns
 from manifests.errors import ConfigError, DataError, NotInStore, ShardCorrupt
 from manifests.fingerprint import content_id
+from manifests.packing import PACKING, pack
 from manifests.spec.types import Layout
 from manifests.store import Store
 from manifests.token_rows import Form
@@ -97,7 +98,8 @@ def open_index(
         ConfigError: It is not of a token step.
         DataError: It is broken.
     """
-    cut = () if layout is Layout.STREAM else (layout.value, str(length))
+    cut: tuple[str, ...] = () if layout is Layout.STREAM else (layout.value, str(length))
+    cut = (*cut, PACKING) if layout is Layout.PACKED else cut
     name = content_id("documents", _VERSION, row.sha256, row.picked.hex(), *cut)
     path = cache / "documents" / name[:2] / name
     if not path.exists():
@@ -205,8 +207,19 @@ def _document(tokens: Ints, starts: Ints, length: int) -> tuple[Ints, Ints]:
     return np.arange(total + 1), np.stack([starts[document] + start, span], axis=1)
 
 
+def _packed(tokens: Ints, starts: Ints, length: int) -> tuple[Ints, Ints]:
+    """A span a part: the documents of a window lie in it one behind the other."""
+    packing = pack(tokens, length)
+    places = starts[packing.document] + packing.start
+    return packing.offsets, np.stack([places, packing.length + 1], axis=1)
+
+
 _Cut = Callable[[Ints, Ints, int], tuple[Ints, Ints]]
-_WINDOWS: dict[Layout, _Cut] = {Layout.STREAM: _stream, Layout.DOCUMENT: _document}
+_WINDOWS: dict[Layout, _Cut] = {
+    Layout.STREAM: _stream,
+    Layout.DOCUMENT: _document,
+    Layout.PACKED: _packed,
+}
 
 
 def runs_of(index: DocumentIndex, place: int, count: int) -> Sequence[tuple[int, int, int]]:
