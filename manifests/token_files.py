@@ -7,6 +7,7 @@ That the file lies so is asserted when it is written and checked when it is open
 """
 
 import io
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -89,31 +90,31 @@ def open_token_file(path: Path) -> tuple[TokenFacts, Ids]:
     Raises:
         DataError: It is no token file, or not laid out as one.
     """
+    facts, place = find_ids(path)
+    return facts, map_ids(path, facts, place)
+
+
+def find_ids(path: Path) -> tuple[TokenFacts, int]:
+    """What the file says of itself, and the byte at which its ids begin; raises as the above."""
     try:
         metadata = pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a token file ({str(error).splitlines()[0]})") from error
-    return _opened(np.memmap(path, dtype=np.uint8, mode="r"), str(path), metadata)
+    facts = _facts(metadata.metadata or {}, str(path))
+    if not facts.ids:
+        return facts, 0
+    return facts, _place(np.memmap(path, dtype=np.uint8, mode="r"), str(path), metadata, facts)
 
 
-def read_token_file(data: bytes, where: str) -> tuple[TokenFacts, Ids]:
-    """As `open_token_file`, of bytes that are in memory; `where` names them in errors."""
-    try:
-        metadata = pq.read_metadata(pa.BufferReader(data))
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{where}: not a token file ({str(error).splitlines()[0]})") from error
-    return _opened(np.frombuffer(data, dtype=np.uint8), where, metadata)
-
-
-def _opened(data: Bytes, where: str, metadata: pq.FileMetaData) -> tuple[TokenFacts, Ids]:
-    facts = _facts(metadata.metadata or {}, where)
+def map_ids(path: Path, facts: TokenFacts, place: int) -> Ids:
+    """The ids of a file that was looked at with `find_ids`: mapped anew, a tenth of the time."""
     kind = id_type(facts.vocabulary)
     if not facts.ids:
-        return facts, np.zeros(0, dtype=kind)
-    place = _place(data, where, metadata, facts)
-    end = place + facts.ids * kind.itemsize
-    ids: Ids = np.asarray(data[place:end]).view(np.ndarray).view(kind)
-    return facts, ids
+        return np.zeros(0, dtype=kind)
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    ids: Ids = np.frombuffer(data, dtype=kind, count=facts.ids, offset=place)
+    return ids
 
 
 def _written(table: pa.Table, facts: TokenFacts) -> bytes:
