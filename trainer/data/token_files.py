@@ -56,6 +56,10 @@ class TokenFiles:
             found = self._open[sha256] = map_ids(*self._known[sha256])
         return found
 
+    def facts(self, step: str, sha256: str) -> TokenFacts:
+        """What a file of a step says of itself; raises as `ids`."""
+        return open_token_file(self._checked(step, sha256))[0]
+
     def _checked(self, step: str, sha256: str) -> Path:
         key = tokens_file(step, sha256)
         if not isinstance(self._store, LocalStore):
