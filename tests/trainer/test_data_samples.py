@@ -1,7 +1,6 @@
 import pickle
 from collections import Counter
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 
 import numpy as np

@@ -58,7 +58,8 @@ class TokenFiles:
 
     def facts(self, step: str, sha256: str) -> TokenFacts:
         """What a file of a step says of itself; raises as `ids`."""
-        return open_token_file(self._checked(step, sha256))[0]
+        self.ids(step, sha256)
+        return self._known[sha256][1]
 
     def _checked(self, step: str, sha256: str) -> Path:
         key = tokens_file(step, sha256)
