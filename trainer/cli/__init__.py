@@ -2,6 +2,7 @@
 
 import click
 
+from trainer.cli.reference import reference
 from trainer.cli.run import run
 
 
@@ -14,4 +15,5 @@ def cli() -> None:
     """
 
 
+cli.add_command(reference)
 cli.add_command(run)
