@@ -16,7 +16,7 @@ from manifests.spec.types import Layout
 from manifests.store import Store, open_store
 from manifests.token_files import TokenFacts, token_file_bytes
 from tests.manifests import tokened
-from tests.manifests.tokened import END, FACTS
+from tests.manifests.tokened import END
 from tests.trainer.read_slowly import SPEC, demo
 from trainer.data.document_index import DocumentIndex, build_index, open_index
 from trainer.data.samples import PhaseData
@@ -130,9 +130,16 @@ def test_a_file_in_another_layout_is_refused(
         PhaseData(manifest, "pretrain", tmp_path / "cache").batch(np.array([0]))
 
 
-def test_ids_of_another_vocabulary_are_refused(tmp_path: Path) -> None:
-    other = replace(FACTS, end_of_document=END + 1)
-    manifest, _ = demo(open_store(str(tmp_path / "root")), tmp_path, facts=other)
+def test_ids_of_another_vocabulary_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tokened.write_token_file
+
+    def other(store: Store, step: str, ids: np.ndarray, facts: TokenFacts) -> object:
+        return whole(store, step, ids, replace(facts, end_of_document=END + 1))
+
+    monkeypatch.setattr(tokened, "write_token_file", other)
+    manifest, _ = demo(open_store(str(tmp_path / "root")), tmp_path)
     with pytest.raises(ConfigError, match="end of document 257; the manifest is of utf8-bytes@1"):
         PhaseData(manifest, "pretrain", tmp_path / "cache").batch(np.array([0]))
 

@@ -1,6 +1,7 @@
 import pickle
 from collections import Counter
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np

@@ -101,7 +101,7 @@ def open_index(
     path = cache / "documents" / name[:2] / name
     try:
         return DocumentIndex.from_bytes(_mapped(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         write_whole(path, build_index(store, row, layout, length).to_bytes())
     return DocumentIndex.from_bytes(_mapped(path))
 

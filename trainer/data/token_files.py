@@ -53,7 +53,7 @@ class TokenFiles:
                 facts, place = find_ids(path)
                 self._refuse_other_tokens(facts, path)
                 self._known[sha256] = (path, facts, place)
-            found = self._open[sha256] = map_ids(*self._known[sha256])
+            found = self._open[sha256] = map_ids(*self._known[sha256])[1]
         return found
 
     def facts(self, step: str, sha256: str) -> TokenFacts:
