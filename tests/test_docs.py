@@ -27,6 +27,7 @@ from generators.revision_exercise import Form
 from generators.rewrite import Rewrite
 from generators.seeds.curate import SeedCurator
 from infra.setup.__main__ import USAGE
+from infra.setup.models import encoding_file
 from infra.simulated.answers import AnswerRule
 from infra.simulated.faults import FaultKind, parse_faults
 from infra.simulated.start import SimulatedTeacher
@@ -44,7 +45,7 @@ from pipelines.recipes.catalog import RECIPES, recipe
 from pipelines.work.outcome import POISON
 from pipelines.work.take import SURPLUS
 from tests.manifests import tokened
-from tests.pipelines.committed_run import make_run
+from tests.pipelines.committed_run import make_run, make_tokens
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = {
@@ -343,6 +344,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made = make_run(folder / ROOT, teacher.url, "generators=rewrite_quick@1", "documents=3")
     for step in made.plan.steps:
         build_index(made.store, step.address)
+    make_tokens(folder / ROOT, encoding_file(), "steps=rewrite_quick_screened", index=True)
     return folder
 
 

@@ -40,7 +40,7 @@ def usable(lines: Sequence[StepLine]) -> Usable:
     of_ids = [line for line in whole if line.row_type == "tokendocument"]
     whole = of_ids or whole
     tokenizer = _most_used(whole)
-    fitting = [line for line in whole if line.tokenizers == (tokenizer,)]
+    fitting = _one_form([line for line in whole if line.tokenizers == (tokenizer,)])
     newest: dict[str, StepLine] = {}
     for line in fitting:  # of one version with several parameters, the largest
         name = line.name.partition("@")[0]
@@ -50,6 +50,15 @@ def usable(lines: Sequence[StepLine]) -> Usable:
     left = [(line.short, _why(line, read, tokenizer, bool(of_ids))) for line in records]
     kept = [pair for line, pair in zip(records, left, strict=True) if line.step not in chosen]
     return Usable(tokenizer=tokenizer, steps=taken, left=tuple(kept))
+
+
+def _one_form(lines: Sequence[StepLine]) -> list[StepLine]:
+    """Of the same records tokenized in several forms those with the plainest name."""
+    plainest: dict[tuple[str, ...], str] = {}
+    for line in sorted(lines, key=lambda one: (len(one.name), one.name)):
+        if line.row_type == "tokendocument":
+            plainest.setdefault(line.inputs, line.name)
+    return [line for line in lines if plainest.get(line.inputs, line.name) == line.name]
 
 
 def _most_used(lines: Iterable[StepLine]) -> str:
@@ -82,4 +91,4 @@ def _why(line: StepLine, read: set[str], tokenizer: str, of_ids: bool) -> str:
         return "not tokenized, as others are"
     if line.tokenizers != (tokenizer,):
         return f"counted with {', '.join(line.tokenizers)}"
-    return "another version or run of the same step is taken"
+    return "another version, run or form of the same step is taken"

@@ -79,7 +79,7 @@ class Planted:
         kept.begin()
         frozen = Frozen(chunks=[chunk], device=CPU, batch_of=self.data.batch, micro_batch=3)
         missing = kept.missing()
-        torch.distributed.barrier()  # both have seen what is missing before one commits
+        torch.distributed.barrier()  # both have seen it before one commits
         done = reference_pass(self.manifest, self.pairs, kept, frozen, missing)
         torch.distributed.barrier()
         return done, open_reference(self.manifest, self.phase, checkpoint)
