@@ -98,7 +98,8 @@ def _tokenize(
 def _mix(store: Store, root: str, *, quiet: bool) -> str:
     """Build the mixture `quickstart` over what was made; its name, empty where there is none.
 
-    With `quiet`, stdout stays as it is. What the small teacher writes may be too little for it, which is no failure of the run.
+    With `quiet`, stdout stays as it is. What the small teacher writes may be too little for it,
+    which is no failure of the run.
     """
     mixture = resources.files("manifests") / "mixtures" / "quickstart.toml"
     try:

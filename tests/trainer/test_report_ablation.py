@@ -28,11 +28,11 @@ mirrors = {{ from = "mirrors{held}_tokens@1", max_epochs = 50 }}
 [phases.pretrain]
 tokens = "{tokens}"
 sequence_length = 64
-global_batch = 8
+global_batch = 4
 mix = {{ cycles = "{share}%", mirrors = "{rest}%" }}
 train = {{ learning_rate = 1e-2, warmup_steps = 5, schedule = "constant" }}
 """
-STEPS = 60
+STEPS = 40
 
 
 def cycles(tag: str, seed: int) -> list[Made]:
@@ -54,7 +54,7 @@ def mirrors(tag: str, seed: int) -> list[Made]:
 
 
 def publish(store: Store, name: str, share: int, held: str = "", steps: int = STEPS) -> None:
-    tokens = 64 * 8 * steps
+    tokens = 64 * 4 * steps
     spec = SPEC.format(name=name, share=share, rest=100 - share, held=held, tokens=tokens)
     objects = Objects(store)
     digest = write_root(objects, build(store, parse_mixture(spec, name), objects))
@@ -75,12 +75,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     command = [sys.executable, "-m", "trainer", "ablate", "much=much#pretrain"]
     command += ["little=little#pretrain", "--eval", "held#pretrain", "--root", store.url]
     command += ["--config", "tiny", "--out", str(folder / "out"), "--seed", "5", "--json"]
+    command += ["--workers", "0", "--eval-samples", "32"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, object] = json.loads(done.stdout)
     assert json.loads((folder / "out" / "ablation.json").read_text()) == told
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.stdout == done.stdout, again.stderr
     return told
 
 

@@ -3,6 +3,7 @@
 import click
 
 from trainer.cli.reference import reference
+from trainer.cli.report import ablate, curves
 from trainer.cli.run import run
 
 
@@ -16,4 +17,6 @@ def cli() -> None:
 
 
 cli.add_command(reference)
+cli.add_command(ablate)
+cli.add_command(curves)
 cli.add_command(run)

@@ -36,6 +36,7 @@ def curves(out: Path, png: Path | None, width: int) -> None:
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Train so many steps of each.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Of the weights of all.")
 @click.option("--eval-samples", type=click.IntRange(1), default=256, show_default=True)
+@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, metavar="N")
 @json_option
 def ablate(
     mixtures: tuple[str, ...],
@@ -46,6 +47,7 @@ def ablate(
     steps: int | None,
     seed: int | None,
     eval_samples: int,
+    workers: int,
     as_json: bool,
 ) -> None:
     """Train the same model on several mixtures and compare what each learned.
@@ -56,7 +58,7 @@ def ablate(
     from trainer.report import ablation
 
     arms = [ablation.parse_arm(text) for text in mixtures]
-    options = ["--config", config, "--eval-samples", str(eval_samples)]
+    options = ["--config", config, "--eval-samples", str(eval_samples), "--workers", str(workers)]
     options += ["--steps", str(steps)] if steps else []
     options += ["--seed", str(seed)] if seed is not None else []
     learned = [ablation.run_arm(arm, root, held_out, out, options) for arm in arms]
