@@ -18,6 +18,7 @@ from infra.teacher.serving import Serving
 from manifests.cli.building import make_plan as plan_mixture
 from manifests.cli.building import publish_plan
 from manifests.errors import ConfigError, ScriptoriumError
+from manifests.objects.refs import Version
 from manifests.store import Store, open_store
 from manifests.tokenizers import tokenizer_of
 from pipelines import overrides, status, view
@@ -78,8 +79,8 @@ def quickstart(root: str, given: tuple[str, ...], *, as_json: bool, **options: A
                 **options,
             )
     _tokenize(store, plan, Path(tokenizer), options, quiet=as_json)
-    if (ref := _mix(store, root, quiet=as_json)) and "://" not in root:
-        _train(ref, Path(root), quiet=as_json)
+    if (version := _mix(store, root, quiet=as_json)) and "://" not in root:
+        _train(version, Path(root), quiet=as_json)
 
 
 def _tokenize(
@@ -95,8 +96,8 @@ def _tokenize(
     end_run(report)
 
 
-def _mix(store: Store, root: str, *, quiet: bool) -> str:
-    """Build the mixture `quickstart` over what was made; its name, empty where there is none.
+def _mix(store: Store, root: str, *, quiet: bool) -> Version | None:
+    """Build the mixture `quickstart` over what was made; None where that cannot be.
 
     With `quiet`, stdout stays as it is. What the small teacher writes may be too little for it,
     which is no failure of the run.
@@ -107,22 +108,33 @@ def _mix(store: Store, root: str, *, quiet: bool) -> str:
             version = publish_plan(store, plan_mixture(store, Path(spec)), "the quick start", None)
     except ConfigError as error:
         click.echo(f"no manifest: {error}", err=True)
-        return ""
+        return None
     ref = f"{version.name}@{version.number}"
     look = f"python -m manifests show {ref} --root {root}"
     click.echo(
         f"\nmanifest      {ref} sha256:{version.digest[:12]}\nlook at it    {look}", err=quiet
     )
-    return ref
+    return version
 
 
-def _train(ref: str, root: Path, *, quiet: bool) -> None:
+def _train(version: Version, root: Path, *, quiet: bool) -> None:
     """Train the model `tiny` on all phases of the manifest, and draw its loss.
 
     By commands of the trainer, in processes of their own: Ray and Megatron need not share one.
     """
-    out = root / "training"
-    run = ["run", ref, "--root", str(root), "--phase", "all", "--config", "tiny"]
+    out = root / "training" / version.digest[:12]
+    if (out / "loss.png").exists():
+        return
+    run = [
+        "run",
+        f"sha256:{version.digest}",
+        "--root",
+        str(root),
+        "--phase",
+        "all",
+        "--config",
+        "tiny",
+    ]
     curves = ["curves", str(out), "--png", str(out / "loss.png")]
     click.echo("\ntraining      a small model on all phases (a minute)", err=quiet)
     for command in ([*run, "--out", str(out), "--workers", "0"], curves):
