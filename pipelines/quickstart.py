@@ -18,7 +18,7 @@ from infra.teacher.serving import Serving
 from manifests.cli.building import make_plan as plan_mixture
 from manifests.cli.building import publish_plan
 from manifests.errors import ConfigError, ScriptoriumError
-from manifests.objects.refs import Version
+from manifests.objects.log import Version
 from manifests.store import Store, open_store
 from manifests.tokenizers import tokenizer_of
 from pipelines import overrides, status, view
