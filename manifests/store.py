@@ -10,11 +10,11 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from manifests.errors import ConfigError, NotInStore, StoreUnfit
-from manifests.stores.keys import ObjectInfo
+from manifests.stores.keys import DiskRoom, ObjectInfo
 from manifests.stores.local import LocalStore
 from manifests.stores.memory import MemoryStore
 
-__all__ = ["ObjectInfo", "Store", "open_store", "probe"]
+__all__ = ["DiskRoom", "ObjectInfo", "Store", "open_store", "probe"]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _RACERS = 8
@@ -57,6 +57,9 @@ class Store(Protocol):
         Raises:
             NotInStore: There is no such object.
         """
+
+    def room(self) -> DiskRoom | None:
+        """How much fits in; None where there is no end, as in a bucket."""
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys that begin with `prefix` (which ends in a slash), sorted."""

@@ -64,7 +64,7 @@ def _amounts(report: Report) -> str:
 
 def _trouble(workers: Sequence[WorkerSnapshot]) -> str:
     if any(w.store_full for w in workers):
-        return " · PAUSED: the store is full"
+        return " · PAUSED: the store is full, or down to its reserve"
     if any(w.pool.paused_since is not None for w in workers):
         return " · PAUSED: no teacher answers, waiting for one"
     return ""

@@ -35,6 +35,7 @@ from pipelines.joining import Joined
 from pipelines.plan import Plan
 from pipelines.pool_events import PoolEvents
 from pipelines.report import Options, Report
+from pipelines.room import lacks_room
 from pipelines.step import Task, committed_tasks
 from pipelines.taking import Taking
 from pipelines.work.generate import Generate, GenerateTask
@@ -128,7 +129,7 @@ class Runner:
     def _loop(self) -> None:
         looked = 0.0
         while (self._running or self._backlog or self._suspects) and not self._ending():
-            if time.monotonic() >= self._full_until:
+            if time.monotonic() >= self._full_until and not self._short_of_room():
                 self._dispatch()
             if self._limits.ended and not self._mapping():
                 self.report.ceiling = self._limits.ended
@@ -142,6 +143,14 @@ class Runner:
             if time.monotonic() - looked > 2.0:
                 looked = time.monotonic()
                 self._look()
+
+    def _short_of_room(self) -> bool:
+        """Whether the disk is down to its reserve: then nothing is begun for a while."""
+        if not lacks_room(self._store):
+            return False
+        logger.warning("paused: %s is down to its reserve of free space", self._store.url)
+        self._full_until = time.monotonic() + ROOM_SECONDS
+        return True
 
     def _ending(self) -> bool:
         return self._stop or self._taking.done

@@ -13,6 +13,7 @@ from infra.teacher.snapshot import PoolSnapshot
 from manifests.store import open_store
 from pipelines.allowance import Allowance
 from pipelines.durable import Journal
+from pipelines.room import Room
 from pipelines.tries import Tries
 
 
@@ -64,6 +65,7 @@ class Worker:
         self.store = open_store(config.root)
         self.pool = TeacherPool(config.endpoints, config.roles)
         self.journal = Journal(self.store)
+        self.room = Room(self.store)
         self.sandbox = Sandbox()
         self.items = asyncio.Semaphore(config.items_in_flight)
         self.tries = Tries(self.store)
@@ -85,7 +87,7 @@ class Worker:
             rejected=self.counts.rejected,
             asked_tokens=self.allowance.asked_tokens,
             asking=self.allowance.asking,
-            store_full=self.journal.store_full,
+            store_full=self.journal.store_full or self.room.lacking,
             pool=self.pool.snapshot(),
         )
 
@@ -97,4 +99,5 @@ class Worker:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.journal.close(), 10.0)
         finally:
+            await self.room.close()
             await self.pool.__aexit__(None, None, None)

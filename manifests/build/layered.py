@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from manifests.errors import NotInStore
-from manifests.store import ObjectInfo, Store
+from manifests.store import DiskRoom, ObjectInfo, Store
 from manifests.stores.memory import MemoryStore
 
 
@@ -41,6 +41,9 @@ class Layered:
             return self.new.info(key)
         except NotInStore:
             return self.below.info(key)
+
+    def room(self) -> DiskRoom | None:
+        return self.new.room()
 
     def list(self, prefix: str) -> Iterator[str]:
         both = heapq.merge(self.new.list(prefix), self.below.list(prefix))

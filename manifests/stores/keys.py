@@ -32,3 +32,12 @@ class ObjectInfo:
     modified: float
     """When it was last written, in seconds since 1970, by the store's own clock; whole seconds on
     some services."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskRoom:
+    """The file system that a store lies on, in bytes."""
+
+    total: int
+    free: int
+    """For us: without what is kept for the system's administrator."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from manifests.errors import ConfigError, NotInStore, StoreFull, StoreUnfit
-from manifests.stores.keys import ObjectInfo, checked_key, checked_prefix
+from manifests.stores.keys import DiskRoom, ObjectInfo, checked_key, checked_prefix
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EROFS, errno.EPERM}
@@ -72,6 +72,11 @@ class LocalStore:
         if found is None or not stat.S_ISREG(found.st_mode):
             raise NotInStore(f"no object {key} in {self.url}")
         return ObjectInfo(bytes=found.st_size, modified=found.st_mtime)
+
+    def room(self) -> DiskRoom | None:
+        nearest = next(path for path in (self._root, *self._root.parents) if path.exists())
+        found = os.statvfs(nearest)
+        return DiskRoom(total=found.f_blocks * found.f_frsize, free=found.f_bavail * found.f_frsize)
 
     def list(self, prefix: str) -> Iterator[str]:
         top = self._root / checked_prefix(prefix)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from manifests.errors import NotInStore
-from manifests.stores.keys import ObjectInfo, checked_key, checked_prefix
+from manifests.stores.keys import DiskRoom, ObjectInfo, checked_key, checked_prefix
 
 _LOCK = threading.Lock()
 _OBJECTS: dict[str, dict[str, tuple[bytes, float]]] = {}
@@ -52,6 +52,9 @@ class MemoryStore:
     def info(self, key: str) -> ObjectInfo:
         data, modified = self._found(key)
         return ObjectInfo(bytes=len(data), modified=modified)
+
+    def room(self) -> DiskRoom | None:
+        return None
 
     def list(self, prefix: str) -> Iterator[str]:
         checked_prefix(prefix)

@@ -22,7 +22,7 @@ import fsspec
 from fsspec.core import url_to_fs
 
 from manifests.errors import ConfigError, NotInStore, ServiceError, StoreFull
-from manifests.stores.keys import ObjectInfo, checked_key, checked_prefix
+from manifests.stores.keys import DiskRoom, ObjectInfo, checked_key, checked_prefix
 
 LOGGER = logging.getLogger(__name__)
 
@@ -103,6 +103,9 @@ class ObjectStore:
         if found["type"] != "file":
             raise NotInStore(f"no object {key} in {self.url}")
         return ObjectInfo(bytes=int(found["size"]), modified=_modified(found))
+
+    def room(self) -> DiskRoom | None:
+        return None
 
     def list(self, prefix: str) -> Iterator[str]:
         top = f"{self._root}/{checked_prefix(prefix)}"

@@ -7,7 +7,7 @@ a task again over its completions repeats no call and gives the same bytes.
 
 import asyncio
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -75,7 +75,7 @@ class _Item:
         pool = self._worker.pool
         key = prompt.key(pool.teacher_of(prompt.role))
         call = partial(pool.complete, prompt, affinity=self._id)
-        ask = partial(self._worker.allowance.ask, call)
+        ask = partial(self._ask, call)
         completion = await self._completions.get(key, prompt.role, ask)
         self._calls[key] = Call(
             prompt=key,
@@ -84,6 +84,10 @@ class _Item:
             role=prompt.role,
         )
         return completion
+
+    async def _ask(self, call: Callable[[], Awaitable[Completion]]) -> Completion:
+        await self._worker.room.wait()
+        return await self._worker.allowance.ask(call)
 
     @property
     def lineage(self) -> tuple[Call, ...]:

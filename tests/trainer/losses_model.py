@@ -108,7 +108,9 @@ class Planted:
         )
         kept.begin()
         frozen = Frozen(chunks=[chunk], device=CPU, batch_of=self.batch_of, micro_batch=3)
-        done = reference_pass(self.manifest, self.pairs, kept, frozen)
+        missing = kept.missing()
+        torch.distributed.barrier()  # both have seen what is missing before one commits
+        done = reference_pass(self.manifest, self.pairs, kept, frozen, missing)
         torch.distributed.barrier()
         return done, open_reference(self.manifest, self.phase, checkpoint)
 

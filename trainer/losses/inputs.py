@@ -1,9 +1,9 @@
-"""From a batch to what the model is called with."""
+"""From a batch to what a model chunk is called with (`trainer.model.masks.call`)."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer.losses.batch import Batch
-from trainer.losses.objective import Tensors
+from trainer.model.masks import attention
 
 if TYPE_CHECKING:
     import torch
@@ -11,28 +11,11 @@ if TYPE_CHECKING:
 
 
 def model_inputs(batch: Batch, device: "torch.device") -> dict[str, "Tensor"]:
-    """Tokens, positions and who attends to whom (dense, True where it is forbidden)."""
+    """Tokens, positions, and what keeps segments apart."""
     import torch
 
-    tokens = torch.from_numpy(batch.tokens).to(device)
-    place = torch.arange(tokens.shape[1], device=device)
-    starts = torch.from_numpy(batch.cu_seqlens).to(device, torch.int64)
-    segment = torch.searchsorted(starts, place.expand(len(tokens), -1).contiguous(), right=True)
-    apart = segment[:, :, None] != segment[:, None, :]
-    later = place[None, :] > place[:, None]
     return {
-        "tokens": tokens,
+        "tokens": torch.from_numpy(batch.tokens).to(device),
         "position_ids": torch.from_numpy(batch.position_ids).to(device),
-        "attention_mask": (apart | later)[:, None],
+        **attention(batch.cu_seqlens, batch.tokens.shape[1], device),
     }
-
-
-def call(model: Any, tensors: Tensors, labels: "Tensor | None" = None) -> "Tensor":
-    """The model's output: losses [B, L] with labels, logits [B, L, vocabulary / ranks] without."""
-    output: Tensor = model(
-        input_ids=tensors["tokens"],
-        position_ids=tensors["position_ids"],
-        attention_mask=tensors["attention_mask"],
-        labels=labels,
-    )
-    return output

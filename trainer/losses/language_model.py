@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainer.losses.batch import Batch
-from trainer.losses.inputs import call, model_inputs
+from trainer.losses.inputs import model_inputs
 from trainer.losses.objective import Metrics, Tensors
+from trainer.model.masks import call
 
 if TYPE_CHECKING:
     import torch

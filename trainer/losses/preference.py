@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from manifests.errors import ConfigError
 from trainer.losses.batch import Batch
-from trainer.losses.inputs import call, model_inputs
+from trainer.losses.inputs import model_inputs
 from trainer.losses.objective import Metrics, Tensors
 from trainer.losses.pair_rows import Ints, pair_rows
+from trainer.model.masks import call
 
 if TYPE_CHECKING:
     import torch

@@ -16,12 +16,12 @@ import numpy as np
 from manifests.locate.contents import Contents
 from manifests.objects.manifest import Manifest
 from trainer.losses.batch import Batch
-from trainer.losses.inputs import call
 from trainer.losses.objective import Metrics, Tensors
 from trainer.losses.pair_rows import ALL, Ints
 from trainer.losses.pairs import PhasePairs, names_of
 from trainer.losses.preference import log_probabilities, pair_tensors
 from trainer.losses.reference_store import ReferenceStore, Values
+from trainer.model.masks import call
 
 if TYPE_CHECKING:
     import torch
@@ -43,9 +43,13 @@ class Frozen:
 
 
 def reference_pass(
-    manifest: Manifest, pairs: PhasePairs, kept: ReferenceStore, frozen: Frozen
+    manifest: Manifest,
+    pairs: PhasePairs,
+    kept: ReferenceStore,
+    frozen: Frozen,
+    missing: Sequence[int],
 ) -> int:
-    """Compute and keep what is missing; how many slices this rank's model went through.
+    """Compute and keep these slices, the same on all ranks; how many this rank's model did.
 
     Raises:
         ConfigError: A pair is longer than the window.
@@ -55,9 +59,8 @@ def reference_pass(
     from megatron.core import parallel_state
 
     contents = Contents(manifest)
-    mine = _missing(kept)[parallel_state.get_data_parallel_rank() :][
-        :: parallel_state.get_data_parallel_world_size()
-    ]
+    ranks = parallel_state.get_data_parallel_world_size()
+    mine = missing[parallel_state.get_data_parallel_rank() :: ranks]
     writes = (
         parallel_state.is_pipeline_last_stage()
         and parallel_state.get_tensor_model_parallel_rank() == 0
@@ -71,15 +74,6 @@ def reference_pass(
             logger.info("slice %d was committed by another pass, which counts", slice_index)
         logger.info("pairs %d to %d of %d", start, stop - 1, len(pairs))
     return len(mine)
-
-
-def _missing(kept: ReferenceStore) -> list[int]:
-    """The missing slices as the first rank saw them, so that all ranks agree."""
-    import torch
-
-    told = [kept.missing() if torch.distributed.get_rank() == 0 else None]
-    torch.distributed.broadcast_object_list(told, 0)
-    return told[0] or []
 
 
 def _slice(pairs: PhasePairs, start: int, stop: int, frozen: Frozen) -> Values | None:

@@ -95,12 +95,20 @@ def transformer_config(config: ModelConfig, parallel: Parallel, recompute: Recom
         variable_seq_lengths=packed and parallel.pipeline > 1,
         transformer_impl="transformer_engine" if packed else "local",
         use_cpu_initialization=device().type == "cpu",
-        perform_initialization=False,
+        # Weights are filled afterwards. Not `perform_initialization=False`: in the same place
+        # Megatron marks which parameters are split, and the norm of the gradient needs that.
+        init_method=_leave,
+        output_layer_init_method=_leave,
+        embedding_init_method=_leave,
         gradient_accumulation_fusion=False,
         calculate_per_token_loss=True,
         finalize_model_grads_func=finalize_model_grads,
         **_recomputed(recompute),
     )
+
+
+def _leave(weight: Any) -> Any:
+    return weight
 
 
 @cache

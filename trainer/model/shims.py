@@ -8,7 +8,6 @@ notice when upstream mends it.
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 
@@ -22,21 +21,21 @@ class Shim:
     apply: Callable[[], None]
 
 
+_INSTALLED: list[str] = []
+
+
 def install(leave_out: Collection[str] = ()) -> tuple[str, ...]:
     """Apply all shims, once a process, unless there is CUDA; their names."""
     import torch
 
     if torch.cuda.is_available():
         return ()
-    return _installed(frozenset(leave_out))
-
-
-@cache
-def _installed(leave_out: frozenset[str]) -> tuple[str, ...]:
-    chosen = [shim for shim in SHIMS if shim.name not in leave_out]
-    for shim in chosen:
-        shim.apply()
-    return tuple(shim.name for shim in chosen)
+    if not _INSTALLED:
+        for shim in SHIMS:
+            if shim.name not in leave_out:
+                shim.apply()
+                _INSTALLED.append(shim.name)
+    return tuple(_INSTALLED)
 
 
 def _current_device() -> None:

@@ -1,0 +1,1 @@
+"""From a manifest to batches: the samples of a phase by position, in NumPy."""
