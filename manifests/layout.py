@@ -110,8 +110,13 @@ def inventory_file(sha256: str) -> str:
 
 
 def tokenizer_file(sha256: str) -> str:
-    """Key of a tokenizer's `tokenizer.json`."""
+    """Key of a tokenizer's `tokenizer.json`, or of the description of its encoding."""
     return f"tokenizers/{sha256}.json"
+
+
+def bpe_file(sha256: str) -> str:
+    """Key of the BPE file that the description of an encoding names."""
+    return f"tokenizers/{sha256}.tiktoken"
 
 
 def object_file(digest: str, media: str) -> str:

@@ -54,8 +54,10 @@ def with_wants(ends: Sequence[Step], wants: Sequence[Want]) -> tuple[Step, ...]:
     """The last steps of a plan; a step that takes goes behind those of which an amount is wanted.
 
     Raises:
-        ConfigError: A want names a generator that the run does not have.
+        ConfigError: A want names a generator that the run does not have, or the run has none.
     """
+    if wants and not all(isinstance(end.work, Screen) for end in ends):
+        raise ConfigError("--want: this run screens nothing of which an amount could be asked")
     named = {want.generator: want for want in wants}
     known = [_generator(end) for end in ends]
     for name in named:
@@ -71,7 +73,8 @@ def with_wants(ends: Sequence[Step], wants: Sequence[Want]) -> tuple[Step, ...]:
 
 def _generator(end: Step) -> str:
     """The step whose records are screened, by `name@version`."""
-    return f"{end.inputs[0].name}@{end.inputs[0].version}"
+    (made,) = end.made or (end,)
+    return f"{made.name}@{made.version}"
 
 
 def _taken(screened: Step, want: Want) -> Step:

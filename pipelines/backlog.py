@@ -29,13 +29,13 @@ class Backlog:
         self._committed = {address: set(ids) for address, ids in committed.items()}
         self._needed_by: dict[str, list[Step]] = {step.address: [] for step in plan.steps}
         for step in plan.steps:
-            for needed in step.inputs:
+            for needed in step.made:
                 self._needed_by[needed.address].append(step)
         self._quotas = {quota.step.address: quota for quota in quotas}
         self._bounds = self._find_bounds(plan)
         self._ready: dict[str, list[int]] = {step.address: [] for step in plan.steps}
-        for slice_index in range(plan.slices):
-            for step in plan.steps:
+        for step in plan.steps:
+            for slice_index in range(plan.slices_of(step)):
                 self._admit(Task(step, slice_index))
 
     def __bool__(self) -> bool:
@@ -91,7 +91,7 @@ class Backlog:
         if task.id in self._committed[address]:
             return
         quota = self._quotas.get(address)
-        inputs = (Task(step, task.slice) for step in task.step.inputs)
+        inputs = (Task(step, task.slice) for step in task.step.made)
         if (quota is None or task.slice < quota.counted) and all(
             needed.id in self._committed[needed.step.address] for needed in inputs
         ):

@@ -46,19 +46,25 @@ def run_recipe(name: str, root: str, *, as_json: bool, **options: Any) -> None:
     reuse = tuple(_reused(store, options["reuse"]))
     asked = options["teacher"]
     teachers = find_teachers(asked, options["model"], roles) if asked else NOBODY
-    plan = make_plan(name, values, teachers, tokenizer, wants)
+    plan = make_plan(name, values, teachers, tokenizer, wants, store)
+    report = run_plan(store, plan, teachers, reuse, options)
+    print_run(store, plan, root, as_json=as_json)
+    end_run(report, wants)
+
+
+def run_plan(
+    store: Store, plan: Plan, teachers: Teachers, reuse: tuple[str, ...], options: dict[str, Any]
+) -> "Report | None":
+    """Run a plan to its end; None when it is complete already."""
     _probe(store)  # the first write
     record_plan(store, plan, accept_code=options["accept_code_change"])
     if plan.tokenizer_file:
         keep_tokenizer(store, plan.tokenizer_file)
-    click.echo(f"run {plan.run} ({name}) on {root}", err=True)
-    complete = is_complete(store, plan)
-    report = None if complete else _drive(store, plan, teachers, reuse, options)
-    print_run(store, plan, root, as_json=as_json)
-    _end(report, wants)
+    click.echo(f"run {plan.run} ({plan.recipe}) on {store.url}", err=True)
+    return None if is_complete(store, plan) else _drive(store, plan, teachers, reuse, options)
 
 
-def _end(report: "Report | None", wants: Sequence[Want]) -> None:
+def end_run(report: "Report | None", wants: Sequence[Want] = ()) -> None:
     """Say which bound ended a run, and exit as it asks."""
     if report and report.stopped:
         click.echo("stopped; the same command goes on from here", err=True)
@@ -83,7 +89,8 @@ def is_complete(store: Store, plan: Plan) -> bool:
     whole = in_order([end for end in plan.ends if end not in taken])
     # An amount that is reached is indexed as a last thing; what it is made of need not be whole.
     return all(store.exists(layout.index_file(step.address)) for step in (*taken, *whole)) and all(
-        committed_tasks(store, step) >= {t.id for t in tasks([step], plan.slices)} for step in whole
+        committed_tasks(store, step) >= {t.id for t in tasks([step], plan.slices_of(step))}
+        for step in whole
     )
 
 
@@ -152,18 +159,31 @@ def make_plan(
     teachers: Teachers,
     tokenizer: tuple[Tokenizer, Path | None],
     wants: Sequence[Want] = (),
+    store: Store | None = None,
 ) -> Plan:
-    """The plan of a recipe with these values, teachers and amounts."""
+    """The plan of a recipe with these values, teachers and amounts; `store` is the root's."""
     counted, file = tokenizer
-    setting = Setting(teachers=tuple(sorted(teachers.roles.items())), tokenizer=counted)
+    roles = tuple(sorted(teachers.roles.items()))
+    setting = Setting(teachers=roles, tokenizer=counted, store=store)
     made: Flow = recipe(name)(setting, **values)
+    return plan_of(name, values, made, wants, file)
+
+
+def plan_of(
+    name: str,
+    values: dict[str, Any],
+    made: Flow,
+    wants: Sequence[Want] = (),
+    tokenizer_file: Path | None = None,
+) -> Plan:
+    """The plan of what a recipe made of these values."""
     return Plan(
         recipe=name,
         arguments=overrides.shown(values),
         ends=with_wants(made.ends, wants),
         slices=made.slices,
         inventory=made.inventory,
-        tokenizer_file=file,
+        tokenizer_file=tokenizer_file,
     )
 
 
@@ -193,8 +213,8 @@ def plan_recipe(name: str, *, as_json: bool, **options: Any) -> None:
         teachers = planned_teachers(options["model"], roles)
     else:
         teachers = NOBODY
-    plan = make_plan(name, values, teachers, tokenizer)
     store = open_store(options["root"]) if options["root"] else None
+    plan = make_plan(name, values, teachers, tokenizer, store=store)
     found = estimates(plan, {step.address: _measured(store, step) for step in plan.steps})
     cost = None
     if options["tokens_per_second"]:

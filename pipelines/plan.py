@@ -60,6 +60,7 @@ class Plan:
     arguments: Mapping[str, str]
     ends: tuple[Step, ...]
     slices: int
+    """Of the steps that read no committed step."""
     inventory: bytes
     """Canonical JSON of the inventory; kept in the store under its sha256."""
     tokenizer_file: Path | None = None
@@ -68,6 +69,15 @@ class Plan:
     def steps(self) -> tuple[Step, ...]:
         """All steps, inputs first."""
         return in_order(self.ends)
+
+    def slices_of(self, step: Step) -> int:
+        """Into how many slices one of its steps is cut."""
+        return self.slices if step.slices is None else step.slices
+
+    @property
+    def tasks(self) -> int:
+        """Of all steps."""
+        return sum(map(self.slices_of, self.steps))
 
     @property
     def run(self) -> str:
@@ -114,7 +124,7 @@ def notes(plan: Plan) -> tuple[StepNote, ...]:
         StepNote(
             address=step.address,
             inputs=tuple(needed.address for needed in step.inputs),
-            slices=plan.slices,
+            slices=plan.slices_of(step),
             kind=type(step.work).__name__,
             want=_want(step),
         )
@@ -143,7 +153,7 @@ def record_plan(store: Store, plan: Plan, *, accept_code: bool) -> None:
         if note.want:
             del about["slices"]  # said by `close_taken`: nobody knows now how many it takes
         if not store.create(layout.step_file(step.address), canonical_json(about)):
-            _same_code(store, step, plan.slices, code, accept_code)
+            _same_code(store, step, plan.slices_of(step), code, accept_code)
     run = RunNote(
         run=plan.run, recipe=plan.recipe, arguments=dict(plan.arguments), steps=notes(plan)
     )

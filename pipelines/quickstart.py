@@ -1,4 +1,4 @@
-"""The quick start as one command: its own teacher, the recipe, a manifest of what was made."""
+"""The quick start as one command: its own teacher, the recipe, token shards, a manifest of them."""
 
 from importlib import resources
 from pathlib import Path
@@ -15,10 +15,32 @@ from manifests.cli.building import make_plan as plan_mixture
 from manifests.cli.building import publish_plan
 from manifests.errors import ConfigError
 from manifests.store import Store, open_store
-from pipelines import overrides
-from pipelines.commands import is_complete, make_plan, named_tokenizer, print_run, run_recipe
+from manifests.tokenizers import tokenizer_of
+from pipelines import overrides, status, view
+from pipelines.commands import (
+    end_run,
+    is_complete,
+    make_plan,
+    named_tokenizer,
+    plan_of,
+    print_run,
+    run_plan,
+    run_recipe,
+)
+from pipelines.plan import Plan
+from pipelines.recipes.flow import Setting
 from pipelines.recipes.quickstart import quickstart as recipe
-from pipelines.teachers import planned_teachers
+from pipelines.recipes.quickstart import quickstart_tokens
+from pipelines.teachers import NOBODY, planned_teachers
+
+ALONE = {
+    "max_teacher_tokens": None,
+    "max_hours": None,
+    "workers": 1,
+    "in_flight": 64,
+    "drop_transcripts": False,
+}
+"""How it runs: one worker, no ceilings."""
 
 
 def quickstart(root: str, given: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
@@ -33,30 +55,39 @@ def quickstart(root: str, given: tuple[str, ...], *, as_json: bool, **options: A
     store = open_store(root)
     if is_complete(store, plan):
         print_run(store, plan, root, as_json=as_json)
-        _mix(store, root, quiet=as_json)
-        return
-    click.echo("starting the teacher (a minute on a laptop)", err=True)
-    with Serving(launch) as serving:
-        click.echo(f"teacher ready: {serving.url}", err=True)
-        run_recipe(
-            "quickstart",
-            root,
-            as_json=as_json,
-            overrides=given,
-            teacher=(serving.url,),
-            model=None,
-            role=(),
-            tokenizer=tokenizer,
-            want=(),
-            max_teacher_tokens=None,
-            max_hours=None,
-            reuse=(),
-            workers=1,
-            in_flight=64,
-            drop_transcripts=False,
-            **options,
-        )
+    else:
+        click.echo("starting the teacher (a minute on a laptop)", err=True)
+        with Serving(launch) as serving:
+            click.echo(f"teacher ready: {serving.url}", err=True)
+            run_recipe(
+                "quickstart",
+                root,
+                as_json=as_json,
+                overrides=given,
+                teacher=(serving.url,),
+                model=None,
+                role=(),
+                tokenizer=tokenizer,
+                want=(),
+                reuse=(),
+                **ALONE,
+                **options,
+            )
+    _tokenize(store, plan, Path(tokenizer), options, quiet=as_json)
     _mix(store, root, quiet=as_json)
+
+
+def _tokenize(
+    store: Store, made: Plan, tokenizer: Path, options: dict[str, Any], *, quiet: bool
+) -> None:
+    """Turn what was screened into token shards; with `quiet`, stdout stays as it is."""
+    setting = Setting(teachers=(), tokenizer=tokenizer_of(tokenizer), store=store)
+    flow = quickstart_tokens(setting, screened=made.ends)
+    plan = plan_of("quickstart_tokens", {}, flow, tokenizer_file=tokenizer)
+    report = run_plan(store, plan, NOBODY, (), {**ALONE, **options})
+    found = status.run_status(store, status.find_run(store, plan.run))
+    click.echo(f"\n{view.run_table(found, store.url)}", err=quiet)
+    end_run(report)
 
 
 def _mix(store: Store, root: str, *, quiet: bool) -> None:

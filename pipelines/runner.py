@@ -98,7 +98,7 @@ class Runner:
         self._taking.start(committed)
         self._backlog = Backlog(self._plan, committed, self._taking.quotas)
         self._limits = Limits(self._store, self._plan, self._options.ceilings)
-        self.report.tasks = len(self._plan.steps) * self._plan.slices
+        self.report.tasks = self._plan.tasks
         self.report.committed = sum(len(ids) for ids in committed.values())
         with _signals(self._ask_to_stop):
             try:
@@ -119,7 +119,7 @@ class Runner:
     def _index(self) -> None:
         """Write the index of each step that is complete."""
         for step in self._plan.steps:
-            complete = self._backlog.all_committed(step, self._plan.slices)
+            complete = self._backlog.all_committed(step, self._plan.slices_of(step))
             if complete and not self._store.exists(layout.index_file(step.address)):
                 build_index(self._store, step.address)
 

@@ -19,8 +19,9 @@ from manifests.records import Record, Reject, Seed, SeedDocument
 from manifests.shards import read_shard
 from manifests.store import Store
 from manifests.tables import ITEM_ID, ROW_TYPES, from_table
+from manifests.token_rows import TokenDocument
 
-Row = SeedDocument | Seed | Record | Reject
+Row = SeedDocument | Seed | Record | Reject | TokenDocument
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from pipelines.work.outcome import POISON
 from pipelines.work.screen import Screen
 from pipelines.work.spent import ACCEPTED
 from pipelines.work.take import Take, Unit
+from pipelines.work.tokenize import Tokenize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,9 @@ def spent_by(step: StepStatus, screen: StepStatus | None, taken: StepStatus | No
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """One generator's part of a run, or the documents' that are records as they stand."""
+    """One generator's part of a run, or the documents' that are records as they stand, or the
+    records' that are tokenized.
+    """
 
     generate: StepStatus
     screen: StepStatus | None
@@ -168,7 +171,7 @@ class RunStatus:
             if not step.complete:
                 return False
             if step.note.want is None:  # else what it has is there, whatever is left behind it
-                waiting += [steps[a] for a in step.note.inputs]
+                waiting += [steps[a] for a in step.note.inputs if a in steps]
         return True
 
     @property
@@ -190,7 +193,7 @@ class RunStatus:
                 taken=takes.get(screen.address) if screen else None,
             )
             for step in self.steps
-            if step.note.kind == Organic.__name__
+            if step.note.kind in (Organic.__name__, Tokenize.__name__)
             or (
                 step.note.kind == Generate.__name__
                 and not any(kinds.get(a) == ReadDocuments.__name__ for a in step.note.inputs)

@@ -4,9 +4,10 @@ A step's address is `steps/<name>@<version>/<fingerprint>`, taken over name, ver
 addresses of its inputs. Where it runs and how big it runs are no part of it, so the same data has
 the same address on a laptop and on a cluster.
 
-Every step of a run is cut into the same slices, those of the run's inventory of source files: the
-task (step, slice) reads the slices of the same number of the step's inputs. So the task list is a
-pure function of the plan, and a slice walks through all steps without waiting for another.
+Every step of a run is cut into the same slices, those of the run's inventory of source files, or
+of the committed step that it reads: the task (step, slice) reads the slices of the same number of
+the step's inputs. So the task list is a pure function of the plan, and a slice walks through all
+steps without waiting for another.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,8 +23,17 @@ from pipelines.work.generate import Generate
 from pipelines.work.organic import Organic
 from pipelines.work.screen import Screen
 from pipelines.work.take import Take
+from pipelines.work.tokenize import Tokenize
 
-Work = ReadDocuments | Organic | Generate | Screen | Take
+Work = ReadDocuments | Organic | Generate | Screen | Take | Tokenize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """A step of an earlier run that is whole: it is read, and never run."""
+
+    address: str
+    slices: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +43,7 @@ class Step:
     name: str
     version: int
     work: Work
-    inputs: tuple["Step", ...] = ()
+    inputs: tuple["Step | Committed", ...] = ()
 
     @cached_property
     def address(self) -> str:
@@ -41,6 +51,17 @@ class Step:
         work = self.work.identity() if isinstance(self.work, ReadDocuments) else self.work
         identity = [self.name, self.version, work, [step.address for step in self.inputs]]
         return f"steps/{self.name}@{self.version}/{fingerprint(identity)[:32]}"
+
+    @property
+    def made(self) -> tuple["Step", ...]:
+        """Those of its inputs that are steps of the same run."""
+        return tuple(needed for needed in self.inputs if isinstance(needed, Step))
+
+    @cached_property
+    def slices(self) -> int | None:
+        """As many as the committed steps have that it reads; None for as many as the run has."""
+        counts = (needed.slices for needed in self.inputs)
+        return next((count for count in counts if count is not None), None)
 
     @property
     def asks_teacher(self) -> bool:
@@ -66,7 +87,7 @@ def in_order(ends: Sequence[Step]) -> tuple[Step, ...]:
     found: dict[str, Step] = {}
 
     def visit(step: Step) -> None:
-        for needed in step.inputs:
+        for needed in step.made:
             visit(needed)
         found.setdefault(step.address, step)
 

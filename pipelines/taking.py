@@ -109,5 +109,5 @@ class Taking:
 
 def generator_of(taken: Step) -> str:
     """`name@version` of the generator whose records this step takes."""
-    generate = taken.inputs[0].inputs[0]
+    ((generate,),) = (screened.made for screened in taken.made)
     return f"{generate.name}@{generate.version}"

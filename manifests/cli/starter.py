@@ -5,14 +5,12 @@ import re
 from importlib import resources
 
 from manifests.cli.text import short
-from manifests.errors import ConfigError, NotInStore
-from manifests.layout import tokenizer_file
+from manifests.errors import ConfigError, DataError
 from manifests.stats import Volume
 from manifests.store import Store
-from manifests.tokenizers import UTF8_BYTES, kept_tokenizer
+from manifests.tokenizers import ENDS, UTF8_BYTES, kept_tokenizer
 from manifests.views.usable import Usable
 
-ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
 LONGEST = 4096
 """Sequence length of phi-4's pretraining [R]."""
 _SHORTEST = 8
@@ -43,10 +41,8 @@ def end_of_document(store: Store, tokenizer: str) -> tuple[int, str]:
     if tokenizer == UTF8_BYTES:
         return 256, "the id after the 256 bytes"
     try:
-        kept = kept_tokenizer(store, tokenizer)
-        added = json.loads(store.get(tokenizer_file(kept.sha256)))["added_tokens"]
-        ids = {str(token["content"]): int(token["id"]) for token in added}
-    except (ConfigError, NotInStore, ValueError, LookupError, TypeError):
+        ids = kept_tokenizer(store, tokenizer).encoder(store).specials
+    except (ConfigError, DataError):
         return 0, ""
     return next(((ids[end], end) for end in ENDS if end in ids), (0, ""))
 

@@ -27,10 +27,17 @@ def steps_of(store: Store, source: SourceSpec) -> tuple[str, ...]:
     Raises:
         ConfigError: A pattern fits nothing, or several steps where it must mean one.
     """
+    return steps_fitting(store, source.steps, f"source {source.name}")
+
+
+def steps_fitting(store: Store, patterns: Iterable[str], who: str) -> tuple[str, ...]:
+    """Addresses of the steps that these patterns mean, sorted, each once; `who` asks for them.
+
+    Raises:
+        ConfigError: As `steps_of`.
+    """
     folders = _folders(store)
-    return tuple(
-        sorted({step for text in source.steps for step in _fitting(text, source, folders)})
-    )
+    return tuple(sorted({step for text in patterns for step in _fitting(text, who, folders)}))
 
 
 def slices_of(store: Store, step: str) -> int | None:
@@ -69,22 +76,21 @@ def _listed_here(root: str, folder: str) -> list[str]:
         raise ConfigError(f"cannot list {folder} below {root}: {error.strerror}") from error
 
 
-def _fitting(text: str, source: SourceSpec, folders: Folders) -> Iterable[str]:
+def _fitting(text: str, who: str, folders: Folders) -> Iterable[str]:
     name, _, start = text.strip("/").removeprefix("steps/").partition("/")
     names = [n for n in folders("steps") if fits(name, n) or fits(name, n.partition("@")[0])]
     if len(names) > 1 and "*" not in name:
         raise ConfigError(
-            f"source {source.name}: {text!r} fits {_listed(names)}; write which version, or"
-            f" {name}@* for all"
+            f"{who}: {text!r} fits {_listed(names)}; write which version, or {name}@* for all"
         )
     wanted = start if "*" in start else f"{start}*"
     found = {n: [f for f in folders(f"steps/{n}") if fits(wanted, f)] for n in names}
     if not any(found.values()):
-        raise ConfigError(f"source {source.name}: no step fits {text!r}; {_near(name, folders)}")
+        raise ConfigError(f"{who}: no step fits {text!r}; {_near(name, folders)}")
     for n, fingerprints in found.items():
         if len(fingerprints) > 1 and "*" not in start:
             raise ConfigError(
-                f"source {source.name}: {text!r} fits {len(fingerprints)} steps:"
+                f"{who}: {text!r} fits {len(fingerprints)} steps:"
                 f" {_listed([f'{n}/{f}' for f in fingerprints])}; write the fingerprint or its"
                 f" start, or {n}/* for all"
             )

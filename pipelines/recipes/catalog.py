@@ -8,6 +8,7 @@ from pipelines.recipes.flow import Flow
 from pipelines.recipes.organic import organic
 from pipelines.recipes.quickstart import quickstart
 from pipelines.recipes.synthesize import synthesize
+from pipelines.recipes.tokenize import tokenize
 
 Recipe = Callable[..., Flow]
 """Takes a `Setting` and keyword parameters, which the command line can override."""
@@ -16,6 +17,7 @@ RECIPES: dict[str, Recipe] = {
     "quickstart": quickstart,
     "synthesize": synthesize,
     "organic": organic,
+    "tokenize": tokenize,
 }
 
 

@@ -16,6 +16,7 @@ from generators.seeds.sources import Format, Source
 from manifests.errors import ConfigError
 from manifests.fingerprint import sha256
 from manifests.records import Bucket
+from manifests.store import Store
 from manifests.tokenizers import Tokenizer
 from pipelines.step import Step
 from pipelines.work.documents import ReadDocuments
@@ -31,6 +32,8 @@ class Setting:
     teachers: tuple[tuple[str, str], ...]
     """Role and `model@revision`; none where no teacher is named."""
     tokenizer: Tokenizer
+    store: Store | None = None
+    """Of the root, for recipes that read steps which lie there; None in a plan without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class Flow:
 
     ends: tuple[Step, ...]
     slices: int
+    """Of the steps that read the source files."""
     inventory: bytes
 
 

@@ -1,14 +1,20 @@
-"""The quick start: real documents, every family of generators, small budgets."""
+"""The quick start: real documents, every family of generators, small budgets; then their tokens."""
 
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 
-from generators.catalog import curator
+from generators.catalog import curator, generator
+from generators.instruction import AgentInstruct
+from generators.reversal import Reversal
+from generators.revision import SelfRevision
 from generators.seeds.by_kind import ByKind
 from generators.seeds.sources import Format, Source, guess_format
 from manifests.records import Kind
 from pipelines.recipes.flow import Flow, Setting, flow
 from pipelines.recipes.gates import QUICK_GATES
+from pipelines.recipes.tokenize import tokenize
+from pipelines.step import Step
 
 QUICK = (
     "rewrite_quick@1",
@@ -44,6 +50,23 @@ def quickstart(
         slice_bytes=256 * 1024,
         max_documents=documents,
     )
+
+
+ANSWERING = (AgentInstruct, Reversal, SelfRevision)
+"""Generators whose records have a question and an answer, and so are chats as well as texts."""
+
+
+def quickstart_tokens(setting: Setting, *, screened: tuple[Step, ...]) -> Flow:
+    """The token steps of what the recipe made: of each one, and as chats what answers something."""
+    everything = tokenize(setting, steps=tuple(step.address for step in screened))
+    answering = tuple(
+        step.address
+        for step in screened
+        for made in step.made
+        if isinstance(generator(f"{made.name}@{made.version}"), ANSWERING)
+    )
+    chats = tokenize(setting, steps=answering, form="chat").ends if answering else ()
+    return replace(everything, ends=(*everything.ends, *chats))
 
 
 def _prose(url: str, licence: str) -> Source:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from manifests import layout
 from manifests.commits import Commit, InputShard, Ledger, publish, read_commit, task_id
 from manifests.errors import NotInStore
+from manifests.fingerprint import sha256
 from manifests.records import Record, Reject, Rejection, Seed, SeedDocument
-from manifests.shards import read_shard, write_shard
+from manifests.shards import Shard, read_shard, write_shard
 from manifests.stats import TeacherUsage, measure
 from manifests.store import Store
 from manifests.tables import to_table
@@ -42,6 +44,10 @@ class Outcome:
     tokenizer: str = ""
     spent: Mapping[str, int] = field(default_factory=dict)
     """Tokens that teachers wrote, by outcome of the item."""
+    texts: pa.ChunkedArray | None = None
+    """The text of each row, to be measured, where the rows have none."""
+    token_files: Sequence[bytes] = ()
+    """What the rows name by sha256."""
 
     @property
     def ledger(self) -> Ledger:
@@ -67,7 +73,12 @@ def commit_outcome(
         StoreFull: No room left; nothing is committed, and trying again later is safe.
     """
     rejects = to_table(outcome.rejects, cls=Reject)
-    stats = measure(outcome.table, rejects, outcome.usage, outcome.tokenizer, outcome.spent)
+    rows = outcome.table
+    if outcome.texts is not None:
+        rows = rows.append_column("text", outcome.texts)
+    stats = measure(rows, rejects, outcome.usage, outcome.tokenizer, outcome.spent)
+    # Nothing is committed that names a file which is not there.
+    tokens = tuple(_write_tokens(store, step, data) for data in outcome.token_files)
     ours = Commit(
         task=task_id(step, slice_index),
         step=step,
@@ -76,12 +87,20 @@ def commit_outcome(
         inputs=tuple(outcome.inputs),
         data=write_shard(store, partial(layout.data_file, step), outcome.table),
         rejects=write_shard(store, partial(layout.rejects_file, step), rejects),
+        tokens=tokens,
         ledger=outcome.ledger,
         stats=stats,
         nonce=secrets.token_hex(8),
     )
     standing = publish(store, ours)
     return standing, standing.digest == ours.digest
+
+
+def _write_tokens(store: Store, step: str, data: bytes) -> Shard:
+    rows = pq.read_metadata(pa.BufferReader(data)).num_rows
+    shard = Shard(sha256=sha256(data), rows=rows, bytes=len(data))
+    store.put(layout.tokens_file(step, shard.sha256), data)
+    return shard
 
 
 def read_input(store: Store, step: str, slice_index: int) -> tuple[pa.Table, InputShard]:

@@ -33,8 +33,9 @@ def texts(seed: int, shards: int, documents: int) -> list[list[str]]:
     ]
 
 
-def words(folder: Path, *known: str) -> Path:
-    """A `tokenizer.json` that knows these words and no other."""
+def words(folder: Path, *known: str, specials: Sequence[str] = ()) -> Path:
+    """A `tokenizer.json` that knows these words and no other, and these special tokens."""
+    from tokenizers import AddedToken
     from tokenizers import Tokenizer as Encoder
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
@@ -42,6 +43,7 @@ def words(folder: Path, *known: str) -> Path:
     ids = {word: number for number, word in enumerate(known)} | {"[UNK]": 500}
     encoder = Encoder(WordLevel(ids, unk_token="[UNK]"))
     encoder.pre_tokenizer = Whitespace()
+    encoder.add_special_tokens([AddedToken(token, special=True) for token in specials])
     folder.mkdir()
     encoder.save(str(folder / "tokenizer.json"))
     return folder / "tokenizer.json"

@@ -5,11 +5,13 @@ import pytest
 
 from manifests import layout
 from manifests.commits import read_commits
-from manifests.fingerprint import canonical_json, sha256
+from manifests.fingerprint import canonical_json
 from manifests.records import Bucket
 from manifests.spec.read import read_mixture
 from manifests.store import Store, open_store
+from manifests.tokenizers import keep_tokenizer, tokenizer_of
 from tests.manifests.command_line import Here, commit_corpus, manifest, records
+from tests.manifests.exported import words
 from tests.manifests.selectable import commit_records
 
 
@@ -114,13 +116,13 @@ def test_the_token_that_closes_documents_is_found_in_the_tokenizer(
     root: str, tmp_path: Path, here: Here
 ) -> None:
     store = open_store(root)
-    data = json.dumps({"added_tokens": [{"id": 7, "content": "<|endoftext|>"}]}).encode()
-    store.put(layout.tokenizer_file(sha256(data)), data)
-    name = f"small@{sha256(data)[:12]}"
+    kept = words(tmp_path / "small", "the", "cat", specials=["<|im_end|>", "<|endoftext|>"])
+    keep_tokenizer(store, kept)
+    name = tokenizer_of(kept).name
     commit_records(store, records(Bucket.WEB, 1, 9, 9, "w"), tokenizer=name)
     here.fine("init", str(tmp_path / "a.toml"), "--root", root)
     tokenizer = read_mixture(tmp_path / "a.toml")[0].tokenizer
-    assert (tokenizer.name, tokenizer.end_of_document) == (name, 7)
+    assert (tokenizer.name, tokenizer.end_of_document) == (name, 4)
 
 
 def test_a_tokenizer_that_the_root_lacks_has_to_be_looked_up(

@@ -148,10 +148,11 @@ def test_the_buckets_of_the_mixtures_are_those_of_records() -> None:
 
 def test_the_quick_start_mixes_all_that_its_recipe_makes() -> None:
     mixture = shipped("quickstart")
-    made = {name.replace("@1", "_screened@1") for name in QUICK}
+    made = {name.replace("@1", "_tokens@1") for name in QUICK}
     sources = {source.name: set(source.steps) for source in mixture.sources}
     assert sources["text"] | sources["exercises"] == made
     assert sources["text"].isdisjoint(sources["exercises"])
+    assert {name.replace("_chat_", "_") for name in sources["chats"]} == sources["exercises"]
     assert [(p.name, p.sequence_length, p.global_batch) for p in mixture.phases] == [
         ("pretrain", 128, 4),
         ("midtrain", 256, 4),

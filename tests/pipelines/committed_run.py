@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from manifests.exits import run
+from manifests.index import build_index
 from manifests.store import Store, open_store
-from manifests.tokenizers import Tokenizer
+from manifests.tokenizers import Tokenizer, keep_tokenizer
 from pipelines import overrides
 from pipelines.cli import cli
+from pipelines.commands import make_plan, named_tokenizer
 from pipelines.plan import Plan, code_version, record_plan
 from pipelines.recipes.catalog import recipe
 from pipelines.recipes.flow import Setting
 from pipelines.step import Step
-from pipelines.teachers import Teachers, find_teachers
+from pipelines.teachers import NOBODY, Teachers, find_teachers
 from pipelines.work.generate import Generate, GenerateTask, run_generate
 from pipelines.work.outcome import commit_outcome
 from pipelines.work.take import Take
@@ -74,7 +76,7 @@ def make_run(
         code=code_version(),
         items_in_flight=16,
     )
-    todo = [(s, i) for i in range(plan.slices) for s in plan.steps if until(s, i)]
+    todo = [(s, i) for s in plan.steps for i in range(plan.slices_of(s)) if until(s, i)]
     asyncio.run(_run_tasks(config, todo, keep_transcripts))
     return Made(root=str(root), plan=plan)
 
@@ -100,6 +102,31 @@ async def _run_tasks(config: WorkerConfig, todo: list[tuple[Step, int]], keep: b
             await run_generate(task, worker)
     finally:
         await worker.stop()
+
+
+def make_tokens(root: Path | str, file: Path, *arguments: str, index: bool = False) -> Made:
+    """Run the recipe `tokenize` on what lies on a root, with the tokenizer in this file."""
+    store = open_store(str(root))
+    values = overrides.parse("tokenize", recipe("tokenize"), list(arguments))
+    tokenizer = named_tokenizer(str(file))
+    made = Made(root=str(root), plan=make_plan("tokenize", values, NOBODY, tokenizer, store=store))
+    commit_maps(store, made.plan, index=index)
+    return made
+
+
+def commit_maps(store: Store, plan: Plan, *, index: bool = False) -> None:
+    """Run a plan of map tasks alone."""
+    record_plan(store, plan, accept_code=False)
+    if plan.tokenizer_file:
+        keep_tokenizer(store, plan.tokenizer_file)
+    for step in plan.steps:
+        for number in range(plan.slices_of(step)):
+            assert not isinstance(step.work, Generate | Take)
+            inputs = [needed.address for needed in step.inputs]
+            outcome = step.work.run(store, inputs, number)
+            commit_outcome(store, step.address, number, outcome)
+        if index:
+            build_index(store, step.address)
 
 
 class Command:
