@@ -77,6 +77,11 @@ def export_checkpoint(
             " from is their Hugging Face directory"
         )
     model = _model(path, state, config)
+    if names is Names.LLAMA and model.hidden % model.heads:
+        raise ConfigError(
+            f"hidden {model.hidden} is not a multiple of heads {model.heads}, which transformers'"
+            " Llama has to have; give --names phi3"
+        )
     store = open_store(root)
     manifest = Manifest(store, state.manifest)
     file = _tokenizer_json(manifest, store, tokenizer)

@@ -22,8 +22,8 @@ class SourceFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files = self._listed()
         self._open: dict[str, Any] = {}
+        self._files = self._listed()
 
     def _listed(self) -> dict[str, str]:
         """Files by name of tensor."""

@@ -102,7 +102,7 @@ class _FromParts(DefaultSavePlanner):
         dtype: torch.dtype,
         read: Callable[[Part], torch.Tensor],
     ) -> None:
-        super().__init__()
+        super().__init__(flatten_state_dict=False)
         self._config, self._dtype, self._read = config, dtype, read
         self._chunks: Mapping[MetadataIndex, Chunk] = {_index(chunk): chunk for chunk in chunks}
 
