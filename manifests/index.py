@@ -19,6 +19,7 @@ from manifests.tables import list_of
 
 _COUNTS = list_of(pa.struct({"name": pa.string(), "count": pa.int64()}))
 _VOLUMES = list_of(pa.struct({"name": pa.string(), "rows": pa.int64(), "tokens": pa.int64()}))
+_FILES = list_of(pa.struct({"sha256": pa.string(), "bytes": pa.int64()}))
 _LENGTHS = list_of(pa.struct({"bin": pa.int32(), "count": pa.int64()}))
 
 SCHEMA = pa.schema(
@@ -30,6 +31,7 @@ SCHEMA = pa.schema(
         "data_bytes": pa.int64(),
         "rejects_sha256": pa.string(),
         "rejects_bytes": pa.int64(),
+        "token_files": _FILES,
         "planned": pa.int64(),
         "accepted": pa.int64(),
         "rejected": _COUNTS,
@@ -60,7 +62,7 @@ SCHEMA = pa.schema(
         "finish_reasons": _COUNTS,
         "digest": pa.string(),
     },
-    metadata={"scriptorium.row": "commit", "scriptorium.version": "2"},
+    metadata={"scriptorium.row": "commit", "scriptorium.version": "3"},
 )
 """Percentiles are the upper end of the bin that holds them, 0 where nothing was counted; `lengths`
 are the bins of the rows' tokens (`manifests.sketches.Lengths`). Lists are sorted by name or bin."""
@@ -88,6 +90,7 @@ def _row(commit: Commit) -> dict[str, Any]:
         "data_bytes": commit.data.bytes,
         "rejects_sha256": commit.rejects.sha256,
         "rejects_bytes": commit.rejects.bytes,
+        "token_files": [{"sha256": one.sha256, "bytes": one.bytes} for one in commit.tokens],
         "planned": ledger.planned,
         "accepted": ledger.accepted,
         "rejected": _counts(ledger.rejected),

@@ -1,6 +1,6 @@
 """What lies below a root, read without any of the code that wrote it.
 
-For verify.py, which must not repeat a bug of the writers: nothing of ours is imported but errors.
+For verify.py, which must not repeat a bug of the writers: nothing of theirs is imported but errors.
 """
 
 import io
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.errors import ConfigError, ServiceError
+from manifests.raw_token_files import PLACE_TYPES, are_whole
 
 
 class RawFiles:
@@ -94,11 +95,14 @@ def _parse(data: bytes) -> dict[str, Any]:
     """A commit that has every field that is looked at; else some kind of exception."""
     commit: dict[str, Any] = json.loads(data)
     ledger, inputs = commit["ledger"], commit["inputs"]
-    shards = [commit["data"], commit["rejects"], *inputs]
-    texts = [commit["task"], commit["step"], *(shard["sha256"] for shard in shards)]
+    shards = [commit["data"], commit["rejects"], *commit["tokens"], *inputs]
+    texts = [commit[name] for name in ("task", "step", "row_type")]
+    texts += [shard["sha256"] for shard in shards]
+    texts += [commit["stats"]["tokenizer"]]
     texts += [text for shard in inputs for text in (shard["step"], shard["task"])]
     counts = [commit["slice_index"], *(shard["rows"] for shard in shards)]
-    counts += [commit["data"]["bytes"], commit["rejects"]["bytes"], *ledger["rejected"].values()]
+    counts += [shard["bytes"] for shard in shards[: -len(inputs) or None]]
+    counts += ledger["rejected"].values()
     counts += [ledger[name] for name in ("planned", "accepted", "quarantined", "rows")]
     if not all(type(text) is str for text in texts):
         raise TypeError("a name that is no text")
@@ -108,13 +112,11 @@ def _parse(data: bytes) -> dict[str, Any]:
 
 
 def read_parquet(data: bytes, names: list[str]) -> pa.Table:
-    """These columns, of texts or token counts; all are read, for their checksums, in groups."""
+    """These columns, each of its one type; all are read, for their checksums, in groups."""
     file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
     groups = (file.read_row_group(i).select(names) for i in range(file.num_row_groups))
     table = pa.concat_tables([file.schema_arrow.empty_table().select(names), *groups])
-    if not all(
-        column.type == (pa.int64() if name == "tokens" else pa.string()) and not column.null_count
-        for name, column in zip(names, table.columns, strict=True)
-    ):
-        raise ValueError(f"not all of {', '.join(names)} are texts in every row")
+    expected = [PLACE_TYPES.get(name, pa.string()) for name in names]
+    if table.schema.types != expected or not are_whole(table):
+        raise ValueError(f"not all of {', '.join(names)} are of their type in every row")
     return table

@@ -93,13 +93,26 @@ def open_token_file(path: Path) -> tuple[TokenFacts, Ids]:
         metadata = pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a token file ({str(error).splitlines()[0]})") from error
-    facts = _facts(metadata.metadata or {}, str(path))
+    return _opened(np.memmap(path, dtype=np.uint8, mode="r"), str(path), metadata)
+
+
+def read_token_file(data: bytes, where: str) -> tuple[TokenFacts, Ids]:
+    """As `open_token_file`, of bytes that are in memory; `where` names them in errors."""
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(data))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{where}: not a token file ({str(error).splitlines()[0]})") from error
+    return _opened(np.frombuffer(data, dtype=np.uint8), where, metadata)
+
+
+def _opened(data: Bytes, where: str, metadata: pq.FileMetaData) -> tuple[TokenFacts, Ids]:
+    facts = _facts(metadata.metadata or {}, where)
     kind = id_type(facts.vocabulary)
     if not facts.ids:
         return facts, np.zeros(0, dtype=kind)
-    data = np.memmap(path, dtype=np.uint8, mode="r")
-    place = _place(data, str(path), metadata, facts)
-    ids: Ids = data[place : place + facts.ids * kind.itemsize].view(np.ndarray).view(kind)
+    place = _place(data, where, metadata, facts)
+    end = place + facts.ids * kind.itemsize
+    ids: Ids = np.asarray(data[place:end]).view(np.ndarray).view(kind)
     return facts, ids
 
 

@@ -16,6 +16,13 @@ import pyarrow as pa
 
 from manifests.id_keys import NO_KEYS, Keys, both, keys_of, listed, missing, repeated, shown, unique
 from manifests.raw_files import RawFiles, read_parquet
+from manifests.raw_token_files import (
+    PLACE_TYPES,
+    RawTokens,
+    named_files,
+    parse_token_file,
+    wrong_places,
+)
 from manifests.verify_taken import Taken, taken, wrong_in_all, wrong_in_slice
 
 WORKERS = 8
@@ -158,8 +165,10 @@ class Verifier:
             task.found("corrupt", f"the file's name does not fit its content, {of}")
             return task
         task.commit = commit
-        names = ["item_id", "id", *(["tokens"] if want else [])]
-        data = self._columns(task, f"{step}/data", commit["data"], names)
+        tokenized = commit["row_type"] == "tokendocument"
+        places = PLACE_TYPES if tokenized else ["tokens"] if want else []
+        data = self._columns(task, f"{step}/data", commit["data"], ["item_id", "id", *places])
+        self._check_tokens(task, commit, data if tokenized else None)
         rejects = self._columns(task, f"{step}/rejects", commit["rejects"], ["item_id", "reason"])
         if data is not None and rejects is not None:
             task.ids = keys_of(data["id"])
@@ -170,6 +179,31 @@ class Verifier:
                 for wrong in wrong_in_slice(planned, keys_of(data["item_id"]), reasons):
                     task.found("ledger", wrong)
         return task
+
+    def _check_tokens(self, task: _Task, commit: dict[str, Any], rows: pa.Table | None) -> None:
+        """Do the rows of a task that tokenized lie in its token files as they say?"""
+        files: dict[str, RawTokens] = {}
+        for shard in commit["tokens"]:
+            key = f"{commit['step']}/tokens/{shard['sha256']}.parquet"
+            if (data := self._bytes(task, key, shard)) is None:
+                continue
+            try:
+                file = files[shard["sha256"]] = parse_token_file(data)
+            except ValueError as error:
+                task.found("corrupt", f"{key}: {error}")
+                continue
+            if (count := -(-len(file.ids) // 4096)) != shard["rows"]:
+                task.found("ledger", f"{key}: {count} rows, committed {shard['rows']}")
+            if file.tokenizer != (counted := commit["stats"].get("tokenizer")):
+                task.found("ledger", f"{key}: ids of {file.tokenizer}, committed {counted}")
+        committed = {shard["sha256"] for shard in commit["tokens"]}
+        named = set() if rows is None else set(named_files(rows))
+        if unread := sorted(committed - named):
+            task.found("corrupt", f"token files of no row: {listed(unread, SHOWN)}")
+        if unknown := sorted(named - committed):
+            task.found("corrupt", f"token files not committed: {listed(unknown, SHOWN)}")
+        for wrong in wrong_places(rows, files) if rows is not None else ():
+            task.found("corrupt", wrong)
 
     def _check_items(
         self, task: _Task, commit: dict[str, Any], data: pa.ChunkedArray, rejects: pa.Table
@@ -224,6 +258,19 @@ class Verifier:
     ) -> pa.Table | None:
         """Some columns of a shard; every page is read, and must be what was committed."""
         key = f"{folder}/{shard['sha256']}.parquet"
+        if (data := self._bytes(task, key, shard)) is None:
+            return None
+        try:
+            table = read_parquet(data, names)
+        except (pa.ArrowException, OSError, LookupError, ValueError) as error:
+            task.found("corrupt", f"{key}: {(str(error) or repr(error)).splitlines()[0]}")
+            return None
+        if table.num_rows != shard["rows"]:
+            task.found("ledger", f"{key}: {table.num_rows} rows, committed {shard['rows']}")
+        return table
+
+    def _bytes(self, task: _Task, key: str, shard: dict[str, Any]) -> bytes | None:
+        """The bytes of an object if they are what was committed."""
         data = self._files.get(key)
         if data is None:
             task.found("lost", f"no object {key}")
@@ -232,14 +279,7 @@ class Verifier:
         elif hashlib.sha256(data).hexdigest() != shard["sha256"]:
             task.found("corrupt", f"the bytes of {key} are not those of its sha256")
         else:
-            try:
-                table = read_parquet(data, names)
-            except (pa.ArrowException, OSError, LookupError, ValueError) as error:
-                task.found("corrupt", f"{key}: {(str(error) or repr(error)).splitlines()[0]}")
-                return None
-            if table.num_rows != shard["rows"]:
-                task.found("ledger", f"{key}: {table.num_rows} rows, committed {shard['rows']}")
-            return table
+            return data
         return None
 
     def _inputs_twice_or_unread(self, report: Report, tasks: Sequence[_Task]) -> list[Finding]:
@@ -266,7 +306,9 @@ class Verifier:
         for part in ("data", "rejects"):
             named = {f"{task.commit[part]['sha256']}.parquet" for task in tasks if task.commit}
             count += len(set(self._files.names(f"{step}/{part}")) - named)
-        return count
+        tokens = (shard for task in tasks if task.commit for shard in task.commit["tokens"])
+        named = {f"{shard['sha256']}.parquet" for shard in tokens}
+        return count + len(set(self._files.names(f"{step}/tokens")) - named)
 
 
 def _task_id(step: str, slice_index: int) -> str:

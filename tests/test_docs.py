@@ -27,6 +27,7 @@ from generators.revision_exercise import Form
 from generators.rewrite import Rewrite
 from generators.seeds.curate import SeedCurator
 from infra.setup.__main__ import USAGE
+from infra.setup.models import encoding_file
 from infra.simulated.answers import AnswerRule
 from infra.simulated.faults import FaultKind, parse_faults
 from infra.simulated.start import SimulatedTeacher
@@ -36,12 +37,15 @@ from manifests.fingerprint import canonical_json
 from manifests.index import build_index
 from manifests.records import Reason, Record, Reject, Seed, SeedDocument
 from manifests.stats import ShardStats
+from manifests.store import open_store
 from manifests.tables import schema_of
+from manifests.token_rows import TokenDocument
 from pipelines import overrides
 from pipelines.recipes.catalog import RECIPES, recipe
 from pipelines.work.outcome import POISON
 from pipelines.work.take import SURPLUS
-from tests.pipelines.committed_run import make_run
+from tests.manifests import tokened
+from tests.pipelines.committed_run import make_run, make_tokens
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = {
@@ -286,7 +290,7 @@ def test_the_row_of_a_method_says_what_its_fields_say(method: Generator | Curato
     assert [cell for cell in cells_of(method) if cell not in cells] == []
 
 
-@pytest.mark.parametrize("row_type", [SeedDocument, Seed, Record, Reject])
+@pytest.mark.parametrize("row_type", [SeedDocument, Seed, Record, TokenDocument, Reject])
 def test_the_columns_on_the_page_are_those_of_the_schema(row_type: type) -> None:
     section = PAGES["docs/data.md"].partition(f"### {row_type.__name__.lower()}\n")[2]
     lines = section.partition("\n#")[0].splitlines()
@@ -340,6 +344,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made = make_run(folder / ROOT, teacher.url, "generators=rewrite_quick@1", "documents=3")
     for step in made.plan.steps:
         build_index(made.store, step.address)
+    make_tokens(folder / ROOT, encoding_file(), "steps=rewrite_quick_screened", index=True)
     return folder
 
 
@@ -381,6 +386,29 @@ def test_an_example_runs_after_those_before_it(
             words = sorted(count for _, _, count in module.__dict__["by_words"])
             assert sorted(module.__dict__["words"]) == words
             assert len(module.__dict__["long"]) == sum(count > 20 for count in words)
+
+
+def test_the_examples_that_read_ids_give_those_of_the_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tokened.text("long", "many words " * 2000)
+    slices = [[*tokened.mixed("a", 9), long], [], tokened.texts("b", 5)]
+    store = open_store(str(tmp_path / ROOT))
+    tokened.token_step(store, "rewrite_quick_tokens", *slices, files=2, index=True)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, object] = {}
+    for example in blocks("docs/data.md", "python", "tested: tokens"):
+        exec(compile(example, "docs/data.md", "exec", dont_inherit=True), found)
+    read, mapped, ids_of = found["documents"], found["mapped"], found["ids_of"]
+    assert isinstance(read, list)
+    assert [tuple(ids.tolist()) for ids in read] == [one.ids for made in slices for one in made]
+    assert isinstance(mapped, dict)
+    assert callable(ids_of)
+    assert len(mapped) == 4
+    for sha256, ids in mapped.items():
+        whole = ids_of(tmp_path / str(found["step"]) / f"tokens/{sha256}.parquet")
+        assert ids[: len(whole)].tolist() == whole.tolist()
+        assert set(ids[len(whole) :].tolist()) <= {tokened.END}
 
 
 READING = ("status", "show", "step")

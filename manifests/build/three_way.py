@@ -14,7 +14,7 @@ from manifests.spec.read import parse_mixture
 from manifests.spec.types import Mixture
 from manifests.spec.write import Plain, as_written, toml
 
-_SETS = ("from", "bucket", "generator", "source", "licence", "lang")
+_SETS = ("from", "bucket", "generator", "source", "licence", "lang", "form")
 """Lists in which order means nothing."""
 _WHOLE = ("tokenizer", "strata")
 """Tables that change as one: their values mean nothing without each other."""

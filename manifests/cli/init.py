@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 def init(file: Path, root: str, template: str | None, as_json: bool) -> None:
     """Write a first spec to FILE (mixture.toml).
 
-    It has a source for each bucket of the complete steps of records below the root, all under one
-    tokenizer, and a phase that takes each once. It can be planned and built as it is, and edited.
+    It has a source for each bucket of the complete steps of records below the root, or of those
+    that were tokenized, all under one tokenizer, and a phase that takes each once. It can be
+    planned and built as it is, and edited.
     A file that is there already is left alone.
     """
     from manifests.raw_files import RawFiles
@@ -55,7 +56,13 @@ def init(file: Path, root: str, template: str | None, as_json: bool) -> None:
 
 
 def _text(file: Path, root: str, template: str | None, found: "Usable", store: "Store") -> str:
-    from manifests.cli.starter import end_of_document, from_steps, from_template, templates
+    from manifests.cli.starter import (
+        end_in_token_files,
+        end_of_document,
+        from_steps,
+        from_template,
+        templates,
+    )
 
     if template is not None:
         if template not in templates():
@@ -68,7 +75,8 @@ def _text(file: Path, root: str, template: str | None, found: "Usable", store: "
             f"{root}: no complete step of records with tokens ({left or 'no steps of records'});"
             f" see `{program()} step list`, or start from a --template"
         )
-    return from_steps(_name(file), found, end_of_document(store, found.tokenizer))
+    end = end_in_token_files(store, (line.step for line in found.steps.values()))
+    return from_steps(_name(file), found, end or end_of_document(store, found.tokenizer))
 
 
 def _name(file: Path) -> str:

@@ -2,12 +2,16 @@
 
 import json
 import re
+from collections.abc import Iterable
 from importlib import resources
 
 from manifests.cli.text import short
+from manifests.commits import read_commits
 from manifests.errors import ConfigError, DataError
+from manifests.layout import tokens_file
 from manifests.stats import Volume
 from manifests.store import Store
+from manifests.token_files import read_token_file
 from manifests.tokenizers import ENDS, UTF8_BYTES, kept_tokenizer
 from manifests.views.usable import Usable
 
@@ -45,6 +49,19 @@ def end_of_document(store: Store, tokenizer: str) -> tuple[int, str]:
     except (ConfigError, DataError):
         return 0, ""
     return next(((ids[end], end) for end in ENDS if end in ids), (0, ""))
+
+
+def end_in_token_files(store: Store, steps: Iterable[str]) -> tuple[int, str] | None:
+    """What closes documents in the first token file of these steps; None where there is none."""
+    for step in steps:
+        for commit in read_commits(store, step):
+            if commit.tokens:
+                key = tokens_file(step, commit.tokens[0].sha256)
+                facts, _ = read_token_file(store.get(key), key)
+                return facts.end_of_document, "as in the token files"
+            if commit.row_type != "tokendocument":
+                break
+    return None
 
 
 def from_steps(name: str, found: Usable, end: tuple[int, str]) -> str:
@@ -122,4 +139,4 @@ def _left(found: Usable) -> list[str]:
     if not found.left:
         return []
     lines = [f"#   {name}: {why}" for name, why in found.left]
-    return ["\n".join(["# Steps of records that are not in here:", *lines, ""])]
+    return ["\n".join(["# Steps that are not in here:", *lines, ""])]

@@ -18,6 +18,7 @@ from manifests.errors import ConfigError
 from manifests.export.composition import composition
 from manifests.export.names import sources
 from manifests.export.picks import COLUMNS, picks
+from manifests.export.texts import check_texts
 from manifests.objects.manifest import Manifest
 from manifests.objects.root import Leaf
 from manifests.records import Record
@@ -71,8 +72,10 @@ def export_croissant(manifest: Manifest, out: Path) -> Path:
     Readers find local shards from the description's folder, so that has to be the root or above.
 
     Raises:
-        ConfigError: `out` is there already, or lies elsewhere than at or above a local root.
+        ConfigError: `out` is there already, or lies elsewhere than at or above a local root, or a
+            source is of ids, not texts.
     """
+    check_texts(manifest)
     store = manifest.store
     base = store.url + "/"
     if isinstance(store, LocalStore):

@@ -12,6 +12,7 @@ from manifests.export.croissant import File, Part, croissant
 from manifests.export.folder import new_folder
 from manifests.export.names import leaf_folder, sources
 from manifests.export.picks import COLUMNS, Pick, picks, read_bytes, read_picked
+from manifests.export.texts import check_texts
 from manifests.fingerprint import sha256
 from manifests.objects.manifest import Manifest
 from manifests.objects.root import Leaf
@@ -22,9 +23,10 @@ def export_huggingface(manifest: Manifest, out: Path) -> Path:
     """Write the new folder `out`, with all leaves of the manifest.
 
     Raises:
-        ConfigError: `out` is there and is not an empty folder.
+        ConfigError: `out` is there and is not an empty folder, or a source is of ids, not texts.
         DataError: A shard is missing or broken.
     """
+    check_texts(manifest)
     with new_folder(out) as folder:
         parts = []
         for source, leaves in sources(manifest.root).items():

@@ -9,27 +9,24 @@ segment, and it cuts every source as a stream.
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from manifests.errors import ConfigError, DataError
+from manifests.errors import ConfigError
 from manifests.export.folder import new_folder
-from manifests.export.indexed import Batch, token_type, write_indexed
+from manifests.export.ids import DocumentIds
+from manifests.export.indexed import Batch, write_indexed
 from manifests.export.names import file_name
-from manifests.export.picks import COLUMNS, Pick, picks, read_picked
+from manifests.export.picks import COLUMNS, picks
 from manifests.objects.manifest import Manifest
 from manifests.resolve.types import Phase, Segment, Supply
 from manifests.spec.types import Layout
-from manifests.tokenizers import Tokenizer, kept_tokenizer
 
 logger = logging.getLogger(__name__)
-
-ENCODED = 4096
-"""Documents that are held as text and lists of ids at once."""
 
 
 def export_megatron(
@@ -46,13 +43,14 @@ def export_megatron(
     and the digest, for programs.
 
     Raises:
-        ConfigError: No such phase or segment, a folder that is not empty, an unknown tokenizer.
+        ConfigError: No such phase or segment, a folder that is not empty, an unknown tokenizer,
+            pairs to prefer one of.
         DataError: A shard is missing or broken, or was counted with another tokenizer.
     """
     phase = _phase(manifest, phase_name)
     segment = _segment(phase, segment_number)
     supplies = [supply for supply in segment.supplies if supply.quota]
-    writer = LeafWriter(manifest)
+    writer = LeafWriter(manifest, supplies)
     place = str(out.absolute()) if seen_at is None else seen_at.rstrip("/")
     if re.search(r"\s", place):
         raise ConfigError(f"{place}: Megatron splits its list of paths at spaces; use none")
@@ -60,6 +58,11 @@ def export_megatron(
         for supply in supplies:
             _warn(phase, supply)
             writer.write(folder / file_name(supply.leaf), supply)
+        if writer.ids.masked:
+            logger.warning(
+                "%s: Megatron learns all ids; which of them are learned here is not in its files",
+                phase.name,
+            )
         blend = [f"{supply.quota} {place}/{file_name(supply.leaf)}" for supply in supplies]
         arguments = _arguments(manifest, phase, segment, blend)
         (folder / "blend.txt").write_text("\n".join(blend) + "\n")
@@ -70,8 +73,8 @@ def export_megatron(
             "segment": phase.segments.index(segment),
             "tokenizer": manifest.root.tokenizer.name,
             "end_of_document": manifest.root.tokenizer.end_of_document,
-            "vocabulary": writer.vocabulary,
-            "token_type": writer.kind.name,
+            "vocabulary": writer.ids.vocabulary,
+            "token_type": writer.ids.kind.name,
             "samples": segment.stop - segment.start,
             "blend": [
                 {"leaf": s.leaf, "samples": s.quota, "prefix": f"{place}/{file_name(s.leaf)}"}
@@ -87,25 +90,18 @@ def export_megatron(
 class LeafWriter:
     """Writes leaves of one manifest as token files of one type."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        named = manifest.root.tokenizer
-        self._manifest = manifest
-        self._end = named.end_of_document
-        self._tokenizer: Tokenizer = kept_tokenizer(manifest.store, named.name)
-        self.vocabulary = max(self._tokenizer.vocabulary(manifest.store), self._end + 1)
-        """Ids that a model has to know, the end-of-document token among them."""
-        self.kind = token_type(self.vocabulary)
-        if not 0 <= self._end <= np.iinfo(self.kind).max:
-            raise ConfigError(
-                f"end of document {self._end}: not a token id (0 to {np.iinfo(self.kind).max});"
-                " correct [tokenizer] of the mixture and build it again"
-            )
+    def __init__(self, manifest: Manifest, supplies: Sequence[Supply]) -> None:
+        self._tables = {
+            supply.leaf: manifest.rows(supply.body.table, list(COLUMNS)) for supply in supplies
+        }
+        firsts = (next(picks(table), None) for table in self._tables.values())
+        self.ids = DocumentIds(manifest, [pick for pick in firsts if pick])
 
     def write(self, prefix: Path, supply: Supply) -> None:
         """Write the documents of the supply's body, in its order."""
-        table = self._manifest.rows(supply.body.table, list(COLUMNS))
+        table = self._tables[supply.leaf]
         documents = int(np.asarray(table["documents"].to_numpy(), np.int64).sum())
-        tokens = write_indexed(prefix, self._batches(table), documents, self.kind)
+        tokens = write_indexed(prefix, self._batches(table), documents, self.ids.kind)
         logger.info("%s: %d documents, %d tokens", supply.leaf, documents, tokens)
 
     def _batches(self, table: pa.Table) -> Iterator[Batch]:
@@ -113,34 +109,12 @@ class LeafWriter:
         with ThreadPoolExecutor(1, thread_name_prefix="tokenize") as ahead:
             waiting = None
             for pick in picks(table):
-                coming = ahead.submit(self._shard, pick)
+                coming = ahead.submit(self.ids.of, pick)
                 if waiting is not None:
                     yield from waiting.result()
                 waiting = coming
             if waiting is not None:
                 yield from waiting.result()
-
-    def _shard(self, pick: Pick) -> list[Batch]:
-        store = self._manifest.store
-        texts = read_picked(store, pick, ["text"])["text"]
-        starts = range(0, len(texts), ENCODED)
-        batches = [self._encoded(texts.slice(start, ENCODED).to_pylist()) for start in starts]
-        found = sum(len(batch.tokens) for batch in batches)
-        if found != pick.tokens:
-            raise DataError(
-                f"{store.url}: {pick.key} has {found} tokens under {self._tokenizer.name},"
-                f" {pick.tokens} counted; it was counted with another tokenizer"
-            )
-        return batches
-
-    def _encoded(self, texts: list[str]) -> Batch:
-        documents = self._tokenizer.encode(texts, self._manifest.store)
-        lengths = np.fromiter((len(ids) + 1 for ids in documents), np.int64, len(documents))
-        tokens = np.full(int(lengths.sum()), self._end, dtype=self.kind)
-        inside = np.ones(len(tokens), dtype=np.bool_)
-        inside[np.cumsum(lengths) - 1] = False
-        tokens[inside] = np.concatenate(documents)
-        return Batch(tokens, lengths)
 
 
 def _phase(manifest: Manifest, name: str) -> Phase:

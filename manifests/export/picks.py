@@ -59,8 +59,10 @@ def read_bytes(store: Store, pick: Pick) -> bytes:
     return data
 
 
-def read_picked(store: Store, pick: Pick, columns: Sequence[str] | None = None) -> pa.Table:
-    """The picked rows, or some of their columns.
+def read_picked(
+    store: Store, pick: Pick, columns: Sequence[str] | None = None, *, some: bool = False
+) -> pa.Table:
+    """The picked rows, or some of their columns; with `some`, those of them that there are.
 
     Raises:
         NotInStore: There is no such object.
@@ -68,7 +70,7 @@ def read_picked(store: Store, pick: Pick, columns: Sequence[str] | None = None) 
     """
     shard = Shard(sha256=pick.row.sha256, rows=pick.row.rows, bytes=pick.row.bytes)
     table = read_shard(store, pick.key, shard, columns)
-    if missing := set(columns or ()) - set(table.column_names):
+    if not some and (missing := set(columns or ()) - set(table.column_names)):
         raise DataError(f"{store.url}: {pick.key} has no column {', '.join(sorted(missing))}")
     if pick.whole:
         return table

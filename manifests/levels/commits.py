@@ -11,6 +11,7 @@ from manifests.levels.findings import Kind
 from manifests.levels.reading import Bad
 from manifests.store import Store
 
+ROW_TYPES = ("record", "tokendocument")
 COMPOSITIONS = ("buckets", "generators", "sources", "licences", "languages", "teachers")
 
 
@@ -88,16 +89,16 @@ def wrong_row(row: dict[str, Any], commit: dict[str, Any], tokenizer: str) -> li
             "slice_index": commit["slice_index"],
             "bytes": data["bytes"],
             "rows": data["rows"],
-            "row type": commit["row_type"],
+            "row type": commit["row_type"] in ROW_TYPES,
             "tokenizer": stats["tokenizer"],
         }
         has = {name: row[name] for name in ("slice_index", "bytes", "rows")}
-        has |= {"row type": "record", "tokenizer": tokenizer}
+        has |= {"row type": True, "tokenizer": tokenizer}
         if not row["picked"]:  # the whole shard: then its numbers are those of the commit
             told |= _whole(stats)
             has |= {name: row[name] for name in _whole(stats)}
     except (LookupError, TypeError):
-        return ["is no commit of records"]
+        return ["is no commit of records or token documents"]
     return [name for name in told if told[name] != has[name]]
 
 

@@ -32,8 +32,11 @@ _BY = {
     "licences": "licence",
     "languages": "lang",
 }
-_KEPT = ("text", "item_id")
-"""Columns that have to be there, beside."""
+_KEPT = {
+    "record": ("text", "item_id"),
+    "tokendocument": ("form", "file", "item_id"),
+}
+"""Texts that have to be there, beside, by the type of the rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +76,17 @@ class Opened:
 
     def _check_columns(self) -> None:
         schema = self._file.schema_arrow
+        kind = (schema.metadata or {}).get(b"scriptorium.row", b"").decode()
+        kept = _KEPT.get(kind, _KEPT["record"])
         wrong = [
             name
-            for name, kind in {**COUNTED, **dict.fromkeys(_KEPT, pa.string())}.items()
-            if name not in schema.names or schema.field(name).type != kind
+            for name, type_ in {**COUNTED, **dict.fromkeys(kept, pa.string())}.items()
+            if name not in schema.names or schema.field(name).type != type_
         ]
         if wrong or "lineage" not in schema.names:
             named = ", ".join(wrong or ["lineage"])
-            raise Bad(Kind.FORM, f"its columns are not those of records: {named}")
+            of = "token documents" if kind == "tokendocument" else "records"
+            raise Bad(Kind.FORM, f"its columns are not those of {of}: {named}")
 
     def teachers(self) -> list[tuple[str, ...]]:
         """Of each record, who was asked, each once, sorted."""

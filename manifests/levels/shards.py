@@ -18,6 +18,8 @@ from manifests.levels.files import DataFile, data_files, drawn
 from manifests.levels.findings import Finding, Kind, Level, LevelReport, Progress, Stopwatch, listed
 from manifests.levels.metadata import Material
 from manifests.levels.reading import Bad, at_once, checked_bytes
+from manifests.levels.token_files import keys_of, places, read_token_file, wrong_rows
+from manifests.raw_token_files import RawTokens
 
 READERS = 8
 """Files that are read at once, each whole in memory."""
@@ -124,6 +126,14 @@ def _read(
         except Bad as bad:
             done.found(level, file.key, bad)
             return done
+    rows, tokens = None, dict[str, RawTokens]()
+    if file in asked.bytes:
+        with done.timed(Level.L2):
+            try:
+                rows = places(data)
+                tokens = _read_tokens(material, done, keys_of(file.step, rows))
+            except Bad as bad:
+                done.found(Level.L2, file.key, bad)
     in_content, for_bans = file in asked.content, file in asked.current or file in asked.every
     if not in_content and not for_bans:
         return done
@@ -139,6 +149,9 @@ def _read(
             done.counts.append((Level.L3, "records", opened.rows))
             for wrong in wrong_claims(opened, (claim for claim, _ in said)):
                 done.found(Level.L3, file.key, wrong)
+            if rows is not None:
+                for wrong in wrong_rows(rows, tokens, material.root.tokenizer):
+                    done.found(Level.L3, file.key, wrong)
     if for_bans:
         with done.timed(Level.L5):
             done.counts.append((Level.L5, "data files searched", 1))
@@ -146,6 +159,20 @@ def _read(
                 removed = material.removed if current and file in asked.current else frozenset()
                 _find_banned(done, file, opened, claim, removed, banned)
     return done
+
+
+def _read_tokens(material: Material, done: _Done, keys: dict[str, str]) -> dict[str, RawTokens]:
+    """The token files of a data file that are whole, each looked at."""
+    files = {}
+    for sha256, key in keys.items():
+        done.counts.append((Level.L2, "token files", 1))
+        try:
+            files[sha256] = read_token_file(material.store, key)
+        except Bad as bad:
+            done.found(Level.L2, key, bad)
+            continue
+        done.counts.append((Level.L2, "token ids", len(files[sha256].ids)))
+    return files
 
 
 def _find_banned(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from manifests.documents import Documents, read_columns
+from manifests.documents import Documents
 from manifests.locate.contents import Contents
+from manifests.locate.texts import texts_of
 from manifests.resolve.types import Body
 from manifests.select.picking import Progress, over_files
 from manifests.windows import Ints, Span
@@ -29,7 +30,7 @@ class Piece:
     tokens: int
     """Of the whole text, without the token that closes it."""
     text: str = ""
-    """The beginning of the document, where it was asked for."""
+    """The beginning of the document's text, where it was asked for."""
 
 
 def pieces_of(
@@ -95,7 +96,8 @@ class _Shards:
         if not self._characters:
             return ""
         if shard not in self._texts:
-            store, found = self._contents.manifest.store, self._contents.row(self._table, shard)
-            self._texts[shard] = read_columns(store, found, ("text",))["text"]
-        text: str = self._texts[shard][row].as_py()
+            slice_index = self._contents.table(self._table)["slice_index"][shard].as_py()
+            found = self._contents.row(self._table, shard)
+            self._texts[shard] = texts_of(self._contents.manifest.store, found, slice_index)
+        text: str = self._texts[shard][row].as_py() or ""
         return text[: self._characters]

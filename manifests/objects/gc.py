@@ -5,9 +5,9 @@ belong to a manifest that somebody is building. Nothing is locked. Whoever relie
 makes it young first (`Objects.put`, `reach.refresh`), and an object's age is looked at again right
 before its delete. What stays open is the one round trip between that look and the delete.
 
-Only what is understood is taken: manifests' objects under their own digests, and data and rejects
-of complete steps; never commits, indexes, completions or names. Roots go first, then tables, so
-that a kill leaves no manifest whose own objects are gone.
+Only what is understood is taken: manifests' objects under their own digests, and data, rejects and
+token files of complete steps; never commits, indexes, completions or names. Roots go first, then
+tables, so that a kill leaves no manifest whose own objects are gone.
 """
 
 import json
@@ -51,7 +51,7 @@ class GcPlan:
     parts: tuple[Garbage, ...]
     """Ranges, arrays, specs, and what cannot be read."""
     shards: tuple[Garbage, ...]
-    """Data and rejects of steps."""
+    """Data, rejects and token files of steps."""
 
     @property
     def garbage(self) -> tuple[Garbage, ...]:

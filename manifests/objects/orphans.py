@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ValidationError
 
@@ -21,10 +22,13 @@ from manifests.layout import (
     data_prefix,
     rejects_file,
     rejects_prefix,
+    tokens_file,
+    tokens_prefix,
 )
 from manifests.objects.ranges import Range, read_ranges
 from manifests.objects.reach import at_once
 from manifests.objects.tree import Objects
+from manifests.shards import parquet_file
 from manifests.store import Store
 
 _SHARD = re.compile(r"[0-9a-f]{64}\.parquet")
@@ -40,15 +44,20 @@ class _Run(BaseModel):
 
 
 def orphaned_shards(objects: Objects, kept: Sequence[Range]) -> list[str]:
-    """Keys of data and rejects of complete steps that neither a commit nor a kept table names.
+    """Keys of data, rejects and token files of complete steps that neither a commit nor a kept
+    table leads to.
 
     Raises:
         DataError: A run, a commit or a kept range is broken.
     """
-    found = [key for step in _closed_steps(objects.store) for key in _unnamed(objects.store, step)]
+    found = {key for step in _closed_steps(objects.store) for key in _unnamed(objects.store, step)}
     if found:
-        found = sorted(set(found).difference(*at_once(lambda r: _named(objects, r), kept)))
-    return found
+        named = found & set[str]().union(*at_once(lambda part: _named(objects, part), kept))
+        found -= named
+        tokenized = {key.partition("/tokens/")[0] for key in found if "/tokens/" in key}
+        data = sorted(key for key in named if key.partition("/data/")[0] in tokenized)
+        found.difference_update(*at_once(lambda key: _token_files(objects.store, key), data))
+    return sorted(found)
 
 
 def _closed_steps(store: Store) -> list[str]:
@@ -79,13 +88,14 @@ def _unnamed(store: Store, step: str) -> set[str]:
     so that one which is committed meanwhile is not among them.
     """
     found: set[str] = set()
-    for prefix in (data_prefix(step), rejects_prefix(step)):
+    for prefix in (data_prefix(step), rejects_prefix(step), tokens_prefix(step)):
         keys = store.list(prefix)
         found |= {key for key in keys if _SHARD.fullmatch(key.removeprefix(prefix))}
     if found:
         for commit in read_commits(store, step):
             found.discard(data_file(step, commit.data.sha256))
             found.discard(rejects_file(step, commit.rejects.sha256))
+            found.difference_update(tokens_file(step, one.sha256) for one in commit.tokens)
     return found
 
 
@@ -94,3 +104,17 @@ def _named(objects: Objects, kept: Range) -> set[str]:
     rows = read_ranges(objects, [kept], ["step", "sha256"])
     keys = pc.binary_join_element_wise(rows["step"], "/data/", rows["sha256"], "")
     return {f"{key}.parquet" for key in keys.to_pylist()}
+
+
+def _token_files(store: Store, data: str) -> set[str]:
+    """Keys of the token files that the rows of a data file lie in."""
+    step = data.partition("/data/")[0]
+    try:
+        file = parquet_file(store.get(data))
+        names = [name for name in file.schema_arrow.names if name == "file"]
+        columns = file.read(names).columns
+    except pa.ArrowException as error:
+        raise DataError(f"{store.url}: {data} cannot be read; restore the file") from error
+    return {
+        tokens_file(step, sha256) for column in columns for sha256 in column.unique().to_pylist()
+    }

@@ -24,6 +24,8 @@ TEXTS = {
     "lang": "languages",
 }
 """Columns of records that hold texts, and the compositions by them."""
+FORM = "form"
+"""A text of token documents alone, and by no composition: which have it, their files say."""
 SCORE = "scores."
 
 
@@ -33,13 +35,13 @@ def is_number(column: str, where: str) -> bool:
     Raises:
         ConfigError: There is no such column; `where` begins the message.
     """
-    if column in TEXTS:
+    if column in TEXTS or column == FORM:
         return False
     if column in ("tokens", "rounds") or column.removeprefix(SCORE) not in ("", column):
         return True
     raise ConfigError(
-        f"{where}: unknown column {column!r}; there are {', '.join(TEXTS)}, tokens, rounds and"
-        " scores.<name>"
+        f"{where}: unknown column {column!r}; there are {', '.join(TEXTS)}, form, tokens, rounds"
+        " and scores.<name>"
     )
 
 
@@ -120,7 +122,7 @@ def _fitting(condition: Condition, names: list[str]) -> Mask:
 
 def mask(condition: Condition, table: pa.Table) -> Mask:
     """Of each record of a data file whether it passes."""
-    if condition.column in TEXTS:
+    if condition.column in TEXTS or condition.column == FORM:
         names, codes = texts(table, condition.column)
         passing: Mask = _fitting(condition, names)[codes]
         return passing

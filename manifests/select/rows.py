@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -55,12 +56,21 @@ _SOURCES = {"key": "task", "sha256": "data_sha256", "bytes": "data_bytes", "docu
 """Which of them become columns of another name."""
 
 
-def step_rows(store: Store, step: str, tokenizer: str, *, partial: bool = False) -> pa.Table:
-    """Shard rows of all commits of a step that have rows, by key.
+class StepRows(NamedTuple):
+    """A step as a mixture takes it."""
+
+    row_type: str
+    """One of `ROW_TYPES`; empty where no shard has rows."""
+    table: pa.Table
+    """Shard rows of all commits that have rows, by key."""
+
+
+def step_rows(store: Store, step: str, tokenizer: str, *, partial: bool = False) -> StepRows:
+    """What a step has committed.
 
     Raises:
-        ConfigError: The step is not complete (unless `partial`), its rows are no records, or its
-            tokens were counted by another tokenizer or by none.
+        ConfigError: The step is not complete (unless `partial`), its rows are neither records nor
+            token documents, or its tokens were counted by another tokenizer or by none.
         DataError: Its index or a commit is broken.
     """
     slices = slices_of(store, step)
@@ -69,8 +79,8 @@ def step_rows(store: Store, step: str, tokenizer: str, *, partial: bool = False)
         if not partial:
             _check_complete(store, step, slices)
         facts = _committed(store, step)
-    _check_facts(facts, step, tokenizer)
-    return _shard_rows(facts, step)
+    row_type = _row_type(facts, step, tokenizer)
+    return StepRows(row_type, _shard_rows(facts, step))
 
 
 def _indexed(store: Store, step: str, slices: int | None) -> Facts | None:
@@ -151,9 +161,11 @@ def _fact(commit: Commit) -> dict[str, object]:
     }
 
 
-def _check_facts(facts: Facts, step: str, tokenizer: str) -> None:
+def _row_type(facts: Facts, step: str, tokenizer: str) -> str:
+    """The type of the rows, which can be used."""
     has_rows = pc.greater(facts("rows"), 0)
-    for row_type in pc.unique(facts("row_type").filter(has_rows)).to_pylist():
+    row_types: list[str] = pc.unique(facts("row_type").filter(has_rows)).to_pylist()
+    for row_type in row_types:
         if row_type not in ROW_TYPES:
             raise ConfigError(
                 f"{step} holds rows of the type {row_type}, and a mixture is made of records or of"
@@ -170,6 +182,7 @@ def _check_facts(facts: Facts, step: str, tokenizer: str) -> None:
                 f"{step}: its tokens were counted by {by}, those of the mixture by"
                 f" {tokenizer}; leave the step out, or run it again with the mixture's tokenizer"
             )
+    return " and ".join(sorted(row_types))
 
 
 def _shard_rows(facts: Facts, step: str) -> pa.Table:

@@ -13,7 +13,8 @@ from manifests.errors import ConfigError
 from manifests.select.cutting import cut
 from manifests.select.histograms import HIGH, LOW, Ints, length_counts
 from manifests.select.picking import Progress, over_files
-from manifests.select.rows import step_rows
+from manifests.select.predicates import FORM
+from manifests.select.rows import StepRows, step_rows
 from manifests.select.steps import steps_of
 from manifests.spec.types import Mixture, SourceSpec
 from manifests.store import Store
@@ -45,7 +46,7 @@ def select(
         ConfigError: A source fits no step or no record, or a step cannot be used; says which.
         DataError: An index, a commit or a data file is broken.
     """
-    steps: dict[str, pa.Table] = {}
+    steps: dict[str, StepRows] = {}
     leaves = []
     for source in mixture.sources:
         rows = _source_rows(store, source, mixture.tokenizer.name, steps)
@@ -58,10 +59,10 @@ def select(
 
 
 def _source_rows(
-    store: Store, source: SourceSpec, tokenizer: str, known: dict[str, pa.Table]
+    store: Store, source: SourceSpec, tokenizer: str, known: dict[str, StepRows]
 ) -> pa.Table:
     """The rows of the source's steps, a chunk a step; what was read stays in `known`."""
-    tables = []
+    found = {}
     for step in steps_of(store, source):
         read = f"{step} {source.partial}"
         if read not in known:
@@ -69,8 +70,27 @@ def _source_rows(
                 known[read] = step_rows(store, step, tokenizer, partial=source.partial)
             except ConfigError as error:
                 raise ConfigError(f"source {source.name}: {error}") from error
-        tables.append(known[read])
-    return pa.concat_tables(tables)
+        found[step] = known[read]
+    _check_row_types(source, {step: rows.row_type for step, rows in found.items()})
+    return pa.concat_tables([rows.table for rows in found.values()])
+
+
+def _check_row_types(source: SourceSpec, of_steps: dict[str, str]) -> None:
+    """Records and token documents cannot stand in for each other, and records have no form."""
+    by_type = {row_type: step for step, row_type in of_steps.items() if row_type}
+    if len(by_type) > 1:
+        told = ", ".join(f"{step} holds rows of the type {t}" for t, step in by_type.items())
+        raise ConfigError(
+            f"source {source.name}: {told}; take either the step of records or the one that was"
+            " tokenized from it, or make two sources"
+        )
+    columns = [condition.column for condition in (*source.where, *source.without)]
+    columns += [source.strata.by] if source.strata else []
+    if FORM in columns and "record" in by_type:
+        raise ConfigError(
+            f"source {source.name}: {by_type['record']} holds records, which have no form; ask for"
+            " it of a step that tokenizes them, or by bucket"
+        )
 
 
 def useful_tokens(rows: pa.Table) -> int:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from manifests.errors import ConfigError
 from manifests.select.histograms import HIGH, LOW, Entries, Ints, length_counts
-from manifests.select.predicates import TEXTS, is_number, numbers, texts
+from manifests.select.predicates import FORM, TEXTS, is_number, numbers, texts
 from manifests.spec.types import Strata
 
 UNSCORED = "unscored"
@@ -59,7 +59,7 @@ def of_shards(strata: Strata, rows: pa.Table) -> tuple[list[str], Ints]:
 
 def of_records(strata: Strata, table: pa.Table) -> tuple[list[str], Ints]:
     """Names of strata, and of each record of a data file the number of the one that it is in."""
-    if strata.by in TEXTS:
+    if strata.by in TEXTS or strata.by == FORM:
         names, codes = texts(table, strata.by)
         return list(map(stratum_name, names)), codes
     values = numbers(table, strata.by)

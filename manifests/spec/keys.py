@@ -24,6 +24,7 @@ from manifests.spec.form import (
     whole,
 )
 from manifests.spec.types import SCHEMA, Cursor, Layout, OnCap, Rounding, Unit, fits
+from manifests.token_rows import Form as DocumentForm
 
 _STEP = pattern(
     r"^(steps/)?[A-Za-z0-9_.*-]+(@[0-9*]+(/[0-9a-f*]+)?)?$",
@@ -35,7 +36,7 @@ _TOKENIZER = pattern(
     'a tokenizer; write "name@<12 hex digits>", as `python -m pipelines status` shows it,'
     ' or "utf8-bytes@1"',
 )
-_TEXT_COLUMNS = ("bucket", "generator", "source", "licence", "lang")
+_TEXT_COLUMNS = ("bucket", "generator", "source", "licence", "lang", "form")
 _NUMBER_COLUMNS = ("tokens", "rounds")
 COLUMN = pattern(
     rf"^({'|'.join((*_TEXT_COLUMNS, *_NUMBER_COLUMNS))}|scores\.[^\x00-\x1f\x7f]+)$",
@@ -118,10 +119,11 @@ GENERATOR = Key("generator", texts(TEXT), "What wrote the record, `name@version`
 ORIGIN = Key("source", texts(TEXT), "The source of the seed, as the recipe names it.")
 LICENCE = Key("licence", texts(TEXT), "SPDX identifier of the seed's licence.")
 LANG = Key("lang", texts(TEXT), "ISO 639-1 code of the language.")
+FORM = Key("form", texts(one_of(*DocumentForm)), "What the ids of a token document are.")
 LENGTH = Key("tokens", TABLE, "Tokens of the record: min, max or both, included.")
 ROUNDS = Key("rounds", TABLE, "Drafts that it took: min, max or both, included.")
 SCORES = Key("scores", TABLE, 'Scores by name, `scores = { "text.words@1" = { min = 50 } }`.')
-WORDS = (BUCKETS, GENERATOR, ORIGIN, LICENCE, LANG)
+WORDS = (BUCKETS, GENERATOR, ORIGIN, LICENCE, LANG, FORM)
 NUMBERS = (LENGTH, ROUNDS)
 CONDITIONS = (*WORDS, *NUMBERS, SCORES)
 

@@ -80,7 +80,8 @@ class Condition:
     """One test of a record: its column is one of `any_of`, or lies between `low` and `high`."""
 
     column: str
-    """`bucket`, `generator`, `source`, `licence`, `lang`, `tokens`, `rounds`, `scores.<name>`."""
+    """`bucket`, `generator`, `source`, `licence`, `lang`, `form`, `tokens`, `rounds`,
+    `scores.<name>`."""
     any_of: tuple[str, ...] = ()
     """Texts, in which `*` stands for anything; empty for a column of numbers."""
     low: float | None = None

@@ -38,7 +38,7 @@ class StepLine:
     rows: int = 0
     tokens: int = 0
     bytes: int = 0
-    """Of its data."""
+    """Of its data, token files included."""
     tokenizers: tuple[str, ...] = ()
     buckets: dict[str, Volume] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ def _from_index(files: RawFiles, step: str, slices: int | None) -> dict[str, Any
         file = pq.ParquetFile(io.BytesIO(data))
         if file.schema_arrow.metadata != SCHEMA.metadata or file.metadata.num_rows != slices:
             return None
-        names = ["row_type", "rows", "tokens", "data_bytes", "tokenizer", "buckets"]
+        names = ["row_type", "rows", "tokens", "data_bytes", "tokenizer", "buckets", "token_files"]
         rows = file.read(columns=names)
     except pa.ArrowException:
         return None  # an index is rebuilt at will; the commits tell the same
@@ -108,7 +108,7 @@ def _from_index(files: RawFiles, step: str, slices: int | None) -> dict[str, Any
         "committed": rows.num_rows,
         "rows": _sum(rows["rows"]),
         "tokens": _sum(rows["tokens"]),
-        "bytes": _sum(rows["data_bytes"]),
+        "bytes": _sum(rows["data_bytes"]) + _sum(_token_bytes(rows["token_files"])),
         "tokenizers": _names(rows["tokenizer"].unique().to_pylist()),
         "buckets": _volumes(pc.list_flatten(rows["buckets"])),
     }
@@ -116,6 +116,10 @@ def _from_index(files: RawFiles, step: str, slices: int | None) -> dict[str, Any
 
 def _sum(column: pa.ChunkedArray) -> int:
     return int(pc.sum(column).as_py() or 0)
+
+
+def _token_bytes(files: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.struct_field(pc.list_flatten(files), "bytes")
 
 
 def _names(found: Iterable[str]) -> tuple[str, ...]:
@@ -147,7 +151,7 @@ def _from_commits(commits: Iterator[dict[str, Any]]) -> dict[str, Any]:
             committed=1,
             rows=commit["ledger"]["rows"],
             tokens=stats.get("tokens", 0),
-            bytes=commit["data"]["bytes"],
+            bytes=sum(one["bytes"] for one in (commit["data"], *commit["tokens"])),
         )
         row_types.add(str(commit.get("row_type", "")))
         tokenizers.add(str(stats.get("tokenizer", "")))

@@ -1,8 +1,12 @@
-"""Which committed steps a first mixture can be made of: finished records, each text once."""
+"""Which committed steps a first mixture can be made of: finished records, each text once.
+
+Where steps have been tokenized, it is made of these alone: a trainer reads ids, not texts.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from manifests.select.rows import ROW_TYPES
 from manifests.stats import Volume
 from manifests.views.steps import StepLine
 
@@ -16,7 +20,7 @@ class Usable:
     steps: dict[str, StepLine]
     """By the shortest text that means this step and no other."""
     left: tuple[tuple[str, str], ...]
-    """Steps of records that are not taken, each with the reason."""
+    """Steps of records or token documents that are not taken, each with the reason."""
 
     @property
     def buckets(self) -> dict[str, Volume]:
@@ -30,20 +34,31 @@ class Usable:
 
 def usable(lines: Sequence[StepLine]) -> Usable:
     """Choose among all steps of a root."""
-    records = [line for line in lines if line.row_type == "record"]
+    records = [line for line in lines if line.row_type in ROW_TYPES]
     read = {address for line in records if line.complete for address in line.inputs}
     whole = [line for line in records if line.complete and line.tokens and line.step not in read]
+    of_ids = [line for line in whole if line.row_type == "tokendocument"]
+    whole = of_ids or whole
     tokenizer = _most_used(whole)
-    fitting = [line for line in whole if line.tokenizers == (tokenizer,)]
+    fitting = _one_form([line for line in whole if line.tokenizers == (tokenizer,)])
     newest: dict[str, StepLine] = {}
     for line in fitting:  # of one version with several parameters, the largest
         name = line.name.partition("@")[0]
         newest[name] = max(newest.get(name, line), line, key=lambda one: (one.tokens, one.step))
     taken = {_text(line, lines): line for line in newest.values()}
     chosen = {line.step for line in newest.values()}
-    left = [(line.short, _why(line, read, tokenizer)) for line in records]
+    left = [(line.short, _why(line, read, tokenizer, bool(of_ids))) for line in records]
     kept = [pair for line, pair in zip(records, left, strict=True) if line.step not in chosen]
     return Usable(tokenizer=tokenizer, steps=taken, left=tuple(kept))
+
+
+def _one_form(lines: Sequence[StepLine]) -> list[StepLine]:
+    """Of the same records tokenized in several forms those with the plainest name."""
+    plainest: dict[tuple[str, ...], str] = {}
+    for line in sorted(lines, key=lambda one: (len(one.name), one.name)):
+        if line.row_type == "tokendocument":
+            plainest.setdefault(line.inputs, line.name)
+    return [line for line in lines if plainest.get(line.inputs, line.name) == line.name]
 
 
 def _most_used(lines: Iterable[StepLine]) -> str:
@@ -65,13 +80,15 @@ def _text(line: StepLine, lines: Sequence[StepLine]) -> str:
     return start.rstrip("/")
 
 
-def _why(line: StepLine, read: set[str], tokenizer: str) -> str:
+def _why(line: StepLine, read: set[str], tokenizer: str, of_ids: bool) -> str:
     if not line.complete:
         return "not complete"
     if not line.tokens:
         return "no tokens"
     if line.step in read:
         return "another step was made from it"
+    if of_ids and line.row_type == "record":
+        return "not tokenized, as others are"
     if line.tokenizers != (tokenizer,):
         return f"counted with {', '.join(line.tokenizers)}"
-    return "another version or run of the same step is taken"
+    return "another version, run or form of the same step is taken"

@@ -13,6 +13,7 @@ from manifests.tokenizers import keep_tokenizer, tokenizer_of
 from tests.manifests.command_line import Here, commit_corpus, manifest, records
 from tests.manifests.exported import words
 from tests.manifests.selectable import commit_records
+from tests.manifests.tokened import chat, token_step
 
 
 @pytest.fixture
@@ -105,11 +106,29 @@ def test_steps_that_do_not_fit_are_named_with_the_reason(
     assert mixture.source("long").steps == (f"old@1/{'d' * 8}",)
     left = [line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   ")]
     assert left == [
-        f"old@1/{'9' * 8}: another version or run of the same step is taken",
+        f"old@1/{'9' * 8}: another version, run or form of the same step is taken",
         f"other@1/{'e' * 8}: counted with words@000000000000",
         f"part@1/{'f' * 8}: not complete",
         f"raw@1/{'0' * 8}: another step was made from it",
     ]
+
+
+def test_of_several_forms_of_the_same_records_one_is_taken(
+    root: str, tmp_path: Path, here: Here
+) -> None:
+    store, chats = open_store(root), [chat("a", ("user", "Hi"), ("assistant", "Yes?"))]
+    read = token_step(store, "quick_tokens", chats)
+    again = token_step(store, "quick_chat_tokens", chats)
+    for step in (read, again):  # as if both were of the same records
+        about = {"address": step, "slices": 1, "inputs": ["steps/quick_screened@1/" + "d" * 32]}
+        store.put(layout.step_file(step), canonical_json(about))
+    here.fine("init", str(tmp_path / "a.toml"), "--root", root)
+    (source,) = read_mixture(tmp_path / "a.toml")[0].sources
+    assert source.steps == ("quick_tokens@1",)
+    assert (
+        "quick_chat_tokens@1/dddddddd: another version, run or form"
+        in (tmp_path / "a.toml").read_text()
+    )
 
 
 def test_the_token_that_closes_documents_is_found_in_the_tokenizer(

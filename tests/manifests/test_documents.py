@@ -16,7 +16,7 @@ MADE = [record(f"seed {i}", tokens=i) for i in range(11)]
 
 def shard_row(store: Store) -> ShardRow:
     commit_records(store, [MADE])
-    return ShardRow.of(step_rows(store, address("make", "a"), WORDS.name), 0)
+    return ShardRow.of(step_rows(store, address("make", "a"), WORDS.name).table, 0)
 
 
 def test_the_documents_of_a_whole_shard_are_its_records(store: Store) -> None:

@@ -5,13 +5,21 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from manifests.commits import read_commits
 from manifests.errors import DataError, NotInStore
 from manifests.fingerprint import canonical_json
-from manifests.layout import commit_file, commits_prefix, data_file, object_file, rejects_file
+from manifests.layout import (
+    commit_file,
+    commits_prefix,
+    data_file,
+    object_file,
+    rejects_file,
+    tokens_file,
+)
 from manifests.objects.gc import collect, plan_gc
 from manifests.objects.manifest import read_root, write_root
 from manifests.objects.pins import pin, unpin
@@ -31,6 +39,8 @@ from tests.manifests.tables_of_shards import (
     small_manifest,
     small_root,
 )
+from tests.manifests.tokened import END, SPEC, mixed, texts, token_step, write_token_file
+from tests.manifests.verified import built
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -386,6 +396,28 @@ def test_a_shard_that_a_kept_manifest_names_stays_without_its_commit(memory: Sto
     digest = write_root(Objects(memory), root)
     publish(memory, digest)
     assert collected_later(memory) == orphans - {data_file(STEP, "0" * 64)}
+
+
+def test_token_files_that_no_commit_names_go_and_no_others(store: Store) -> None:
+    step = token_step(store, "made_tokens", mixed("a", 6), texts("b", 3), files=2)
+    plan_run(store, "one", (step, 2))
+    there = set(store.list(""))
+    spare = write_token_file(store, step, np.array([1, 2, END]))
+    assert collected_later(store) == {tokens_file(step, spare.sha256)}
+    assert set(store.list("")) == there
+
+
+def test_token_files_of_a_shard_that_a_kept_manifest_names_stay(store: Store) -> None:
+    step = token_step(store, "made_tokens", mixed("a", 6))
+    (old,) = read_commits(store, step)
+    publish(store, built(store, SPEC.format(step="made_tokens@1")))
+    store.delete(commit_file(step, old.task))  # made again, otherwise, as by another code
+    token_step(store, "made_tokens", mixed("b", 6))
+    plan_run(store, "one", (step, 1))
+    write_token_file(store, step, np.array([1, 2, END]))
+    assert len(collected_later(store)) == 1
+    assert store.exists(data_file(step, old.data.sha256))
+    assert all(store.exists(tokens_file(step, one.sha256)) for one in old.tokens)
 
 
 @pytest.mark.parametrize("broken", ["run", "commit"])

@@ -69,7 +69,7 @@ def rows_of(tmp_path: Path) -> pa.Table:
         [record(f"{s}/{i}", tokens=i * s, licence=f"L{i % 3}") for i in range(9)] for s in range(3)
     ]
     commit_records(store, made)
-    return step_rows(store, address("make", "a"), "words@1")
+    return step_rows(store, address("make", "a"), "words@1").table
 
 
 def test_every_edit_of_a_shard_row_is_wrong(tmp_path: Path) -> None:

@@ -405,7 +405,7 @@ def one_shard() -> tuple[Store, pa.Table]:
     step = address("one", "a")
     if not list(store.list("steps/")):
         commit_records(store, records(Bucket.WEB, 1, 9, 5, "x"), "one", "a", tokenizer=UTF8_BYTES)
-    return store, step_rows(store, step, UTF8_BYTES)
+    return store, step_rows(store, step, UTF8_BYTES).table
 
 
 def picking(store: Store, whole: pa.Table, mask: list[bool]) -> pa.Table:

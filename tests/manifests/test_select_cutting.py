@@ -68,7 +68,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def rows(store: Store) -> pa.Table:
-    return step_rows(store, address("make", "a"), WORDS.name)
+    return step_rows(store, address("make", "a"), WORDS.name).table
 
 
 def source(
@@ -187,7 +187,7 @@ def test_only_undecided_shards_are_read(tmp_path: Path) -> None:
     ]
     mixed = [record("x", lang="en"), record("y", lang="de")]
     commits = commit_records(store, [*pure, mixed])
-    rows = step_rows(store, address("make", "a"), WORDS.name)
+    rows = step_rows(store, address("make", "a"), WORDS.name).table
     for commit in commits[:2]:
         store.delete(data_file(commit.step, commit.data.sha256))
     told: list[tuple[int, int]] = []
@@ -209,7 +209,7 @@ def test_a_shard_that_passes_whole_is_the_same_row_read_or_not(
 def test_broken_data_decides_nothing(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     commit = commit_records(store, [[record("x", scores={"edu": 1.0})]])[0]
-    rows = step_rows(store, commit.step, WORDS.name)
+    rows = step_rows(store, commit.step, WORDS.name).table
     key = data_file(commit.step, commit.data.sha256)
     data = bytearray(store.get(key))
     data[len(data) // 2] ^= 4
@@ -225,7 +225,7 @@ def test_an_empty_selection_tells_what_each_condition_left(tmp_path: Path) -> No
         [record(f"b{i}", lang="de", scores={"edu": i}) for i in range(3)],
     ]
     commit_records(store, shards)
-    rows = step_rows(store, address("make", "a"), WORDS.name)
+    rows = step_rows(store, address("make", "a"), WORDS.name).table
     with pytest.raises(ConfigError) as error:
         cut(store, source([texts("lang", "en"), between("scores.edu", 9)]), rows)
     assert str(error.value) == (

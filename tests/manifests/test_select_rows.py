@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Store:
 
 def test_a_step_gives_a_row_a_shard_by_key(store: Store) -> None:
     commits = commit_records(store, SHARDS)
-    rows = step_rows(store, STEP, WORDS.name)
+    rows = step_rows(store, STEP, WORDS.name).table
     assert rows.schema.equals(SHARD_ROWS)
     assert rows["key"].to_pylist() == sorted(commit.task for commit in commits)
     by_key = {commit.task: commit for commit in commits}
@@ -51,15 +51,15 @@ def test_index_and_commits_give_the_same_rows(
 ) -> None:
     commit_records(root, SHARDS, index=False)
     with caplog.at_level(logging.WARNING):
-        from_commits = step_rows(root, STEP, WORDS.name)
+        from_commits = step_rows(root, STEP, WORDS.name).table
     assert "complete but not indexed: reading 5 commits" in caplog.text
     build_index(root, STEP)
-    assert step_rows(root, STEP, WORDS.name).equals(from_commits)
+    assert step_rows(root, STEP, WORDS.name).table.equals(from_commits)
 
 
 def test_shards_without_rows_are_left_out(root: Store) -> None:
     commit_records(root, [SHARDS[0], [], SHARDS[1]])
-    assert sorted(step_rows(root, STEP, WORDS.name)["slice_index"].to_pylist()) == [0, 2]
+    assert sorted(step_rows(root, STEP, WORDS.name).table["slice_index"].to_pylist()) == [0, 2]
 
 
 def test_a_step_that_is_not_complete_is_used_only_on_request(root: Store) -> None:
@@ -69,10 +69,10 @@ def test_a_step_that_is_not_complete_is_used_only_on_request(root: Store) -> Non
         ConfigError, match=r"not complete: 5 of 7 slices have committed; .* partial"
     ):
         step_rows(root, STEP, WORDS.name)
-    assert step_rows(root, STEP, WORDS.name, partial=True).num_rows == 5
+    assert step_rows(root, STEP, WORDS.name, partial=True).table.num_rows == 5
     publish(root, commit_of(root, STEP, 5, {"x": [record("late")]}))
     # The index is behind; the commits are what counts.
-    assert step_rows(root, STEP, WORDS.name, partial=True).num_rows == 6
+    assert step_rows(root, STEP, WORDS.name, partial=True).table.num_rows == 6
 
 
 def test_a_step_that_does_not_say_its_slices_is_used_only_on_request(root: Store) -> None:
@@ -80,7 +80,7 @@ def test_a_step_that_does_not_say_its_slices_is_used_only_on_request(root: Store
     root.delete(step_file(STEP))
     with pytest.raises(ConfigError, match=r"no step.json that says how many .* \(5 have committed"):
         step_rows(root, STEP, WORDS.name)
-    assert step_rows(root, STEP, WORDS.name, partial=True).num_rows == 5
+    assert step_rows(root, STEP, WORDS.name, partial=True).table.num_rows == 5
 
 
 def test_tokens_must_be_those_of_the_mixture(root: Store) -> None:

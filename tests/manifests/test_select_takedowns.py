@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Store:
 @pytest.fixture
 def rows(root: Store) -> pa.Table:
     commit_records(root, SHARDS)
-    return step_rows(root, address("make", "a"), WORDS.name)
+    return step_rows(root, address("make", "a"), WORDS.name).table
 
 
 def test_leaves_lose_the_removed_records_and_nothing_else(root: Store, rows: pa.Table) -> None:

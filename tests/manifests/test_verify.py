@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import manifests.verify
-from manifests import id_keys, layout, raw_files, verify_taken
+from manifests import id_keys, layout, raw_files, raw_token_files, verify_taken
 from manifests.commits import Commit, InputShard, publish, task_id
 from manifests.errors import ConfigError, ServiceError
 from manifests.raw_files import RawFiles
@@ -453,10 +453,16 @@ def test_the_verifier_shares_no_code_with_what_it_checks() -> None:
         names += [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
         return {name for name in names if name.startswith("manifests")}
 
-    own = {"manifests.raw_files", "manifests.id_keys", "manifests.verify_taken"}
+    own = {
+        "manifests.raw_files",
+        "manifests.raw_token_files",
+        "manifests.id_keys",
+        "manifests.verify_taken",
+    }
     assert imported(manifests.verify) == own
     assert imported(verify_taken) == {"manifests.id_keys"}
-    assert imported(raw_files) == {"manifests.errors"}
+    assert imported(raw_files) == {"manifests.errors", "manifests.raw_token_files"}
+    assert imported(raw_token_files) == set()
     assert imported(id_keys) == set()
 
 

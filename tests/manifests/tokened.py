@@ -4,7 +4,7 @@ Documents are tokenized as utf8-bytes@1 has it; the special ids of chats are the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -29,6 +29,37 @@ from tests.manifests.committed import commit_of as commit_records
 
 END, IM_START, IM_SEP, IM_END = 256, 257, 258, 259
 VOCABULARY = 260
+FACTS = TokenFacts(ids=0, tokenizer=UTF8_BYTES, vocabulary=VOCABULARY, end_of_document=END)
+
+SPEC = """\
+schema = "scriptorium.mixture/1"
+name = "ids"
+seed = 7
+
+[tokenizer]
+name = "utf8-bytes@1"
+end_of_document = 256
+
+[sources.all]
+from = "{step}"
+
+[phases.pretrain]
+sequence_length = 32
+global_batch = 2
+
+[phases.pretrain.mix]
+all = {{ epochs = 1 }}
+
+[phases.sft]
+after = "pretrain"
+sequence_length = 256
+global_batch = 2
+layout = "document"
+
+[phases.sft.mix]
+all = {{ epochs = 1 }}
+"""
+"""A mixture over one step: as a stream, then each document in a window of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +169,14 @@ def token_step(
     fill: str = "d",
     files: int = 1,
     index: bool = False,
+    tokenizer: str = UTF8_BYTES,
+    vocabulary: int = VOCABULARY,
 ) -> str:
     """Commit these documents as records and tokenize them, a commit a slice; the token step's
-    address. The records are the step `<name>_records`; a slice has `files` token files.
+    address. The records are the step `<name>_records`; a slice has `files` token files. Another
+    `tokenizer` and `vocabulary` are only said of the ids.
     """
+    facts = TokenFacts(ids=0, tokenizer=tokenizer, vocabulary=vocabulary, end_of_document=END)
     step, before = address(name, fill), address(f"{name}_records", fill)
     describe(store, before, len(slices))
     store.put(
@@ -151,14 +186,20 @@ def token_step(
     for number, made in enumerate(slices):
         records = {item(f"source of {one.name}"): [one.record] for one in made}
         read = publish(store, commit_records(store, before, number, records))
-        publish(store, token_commit(store, step, number, made, read, files))
+        publish(store, token_commit(store, step, number, made, read, files, facts))
     if index:
         build_index(store, step)
     return step
 
 
 def token_commit(
-    store: Store, step: str, slice_index: int, made: Sequence[Made], read: Commit, files: int = 1
+    store: Store,
+    step: str,
+    slice_index: int,
+    made: Sequence[Made],
+    read: Commit,
+    files: int = 1,
+    facts: TokenFacts = FACTS,
 ) -> Commit:
     """The commit, not yet published, of these documents, which are the records that it read."""
     bounds = np.linspace(0, len(made), files + 1).astype(int).tolist()
@@ -167,7 +208,7 @@ def token_commit(
     written: list[Shard] = []
     for part in parts:
         ids = joined(part)
-        file = write_token_file(store, step, ids)
+        file = write_token_file(store, step, ids, facts)
         written.append(file)
         start = 0
         for one in part:
@@ -185,7 +226,7 @@ def token_commit(
         rejects=write_shard(store, partial(layout.rejects_file, step), rejects),
         tokens=tuple(written),
         ledger=Ledger(planned=len(made), accepted=len(made), rows=len(made)),
-        stats=measure(table, rejects, TeacherUsage(), UTF8_BYTES),
+        stats=measure(table, rejects, TeacherUsage(), facts.tokenizer),
         nonce="one",
     )
 
@@ -196,13 +237,10 @@ def joined(made: Sequence[Made]) -> npt.NDArray[np.int64]:
 
 
 def write_token_file(
-    store: Store, step: str, ids: npt.NDArray[Any], vocabulary: int = VOCABULARY, end: int = END
+    store: Store, step: str, ids: npt.NDArray[Any], facts: TokenFacts = FACTS
 ) -> Shard:
     """Put the token file of these ids into a step."""
-    facts = TokenFacts(
-        ids=len(ids), tokenizer=UTF8_BYTES, vocabulary=vocabulary, end_of_document=end
-    )
-    data = token_file_bytes(ids, facts)
+    data = token_file_bytes(ids, replace(facts, ids=len(ids)))
     digest = sha256(data)
     store.put(layout.tokens_file(step, digest), data)
     return Shard(sha256=digest, rows=-(-len(ids) // ROW_IDS), bytes=len(data))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.setup.models import model_place
@@ -259,6 +259,7 @@ def test_what_is_too_long_is_refused(tmp_path: Path) -> None:
     assert said(outcome, tmp_path) == ["one two"]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.sampled_from([*SPECIALS, "a", " ", "\n", "é", "assistant"]), max_size=12))
 def test_no_text_gives_a_special_id(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[str]

@@ -1,17 +1,21 @@
 """A tiny model on one of two ranks: the reference's pass, the mean over a batch, learning pairs."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 
+from manifests.layout import reference_address, reference_commit_file
 from manifests.locate.contents import Contents
 from manifests.objects.manifest import Manifest
 from manifests.resolve.types import Phase
-from tests.manifests.tokened import END, Made
+from tests.manifests.tokened import Made
 from tests.trainer.paired import LENGTH, judged, pivotal, unknown
 from tests.trainer.tiny import tiny
+from trainer.data.batch import Batch
+from trainer.data.samples import PhaseData
 from trainer.loop.optimizer import build_optimizer
 from trainer.loop.settings import Settings
 from trainer.loop.step import Machine, forward, learn, means
@@ -24,39 +28,6 @@ from trainer.losses.reference_store import ReferenceStore
 
 CPU = torch.device("cpu")
 LAYOUTS = {"data": (1, 1), "tensor": (2, 1), "pipeline": (1, 2)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    tokens: Any
-    labels: Any
-    loss_mask: Any
-    position_ids: Any
-    cu_seqlens: Any
-    positions: Any
-    chosen: Any = None
-    rejected: Any = None
-
-
-def windows_of(made: list[Made], positions: Any) -> Window:
-    """The windows of these pairs, by a plain loop."""
-    tokens = np.full((len(made), LENGTH), END)
-    ends = np.full((len(made), 4), LENGTH, dtype=np.int32)
-    for row, one in enumerate(made):
-        tokens[row, : len(one.ids)] = one.ids
-        first = one.spans[1].stop if len(one.spans) == 4 else len(one.ids)
-        ends[row, :3] = 0, first, len(one.ids)
-    spans = [{s.role: [s.start, s.stop] for s in one.spans} for one in made]
-    return Window(
-        tokens=tokens,
-        labels=np.roll(tokens, -1, axis=1),
-        loss_mask=np.ones(tokens.shape, dtype=np.float32),
-        position_ids=np.tile(np.arange(LENGTH), (len(made), 1)),
-        cu_seqlens=ends,
-        positions=positions,
-        chosen=np.array([found["chosen"] for found in spans]),
-        rejected=np.array([found["rejected"] for found in spans]),
-    )
 
 
 def alone(model: Any, prompt: tuple[int, ...], response: tuple[int, ...]) -> float:
@@ -84,18 +55,17 @@ class Planted:
     pairs: PhasePairs
     made: list[Made]
     """By the number of the pair."""
+    data: PhaseData
 
     @classmethod
-    def of(cls, manifest: Manifest, name: str) -> Self:
+    def of(cls, manifest: Manifest, name: str, cache: Path) -> Self:
         known = {one.record.id: one for one in [*judged(), *unknown(), *pivotal()]}
         phase = manifest.phase(name)
         pairs = phase_pairs(manifest, phase)
         ids = names_of(Contents(manifest), pairs, 0, len(pairs))["pair"].to_pylist()
         made = [known[one] for one in ids]
-        return cls(manifest=manifest, phase=phase, pairs=pairs, made=made)
-
-    def batch_of(self, positions: Any) -> Window:
-        return windows_of([self.made[n] for n in self.pairs.index[positions]], positions)
+        data = PhaseData(manifest, name, cache)
+        return cls(manifest=manifest, phase=phase, pairs=pairs, made=made, data=data)
 
     def reference(self, chunk: Any, checkpoint: str) -> tuple[int, Reference]:
         """The slices that this rank did, and what all together found."""
@@ -107,9 +77,9 @@ class Planted:
             pairs=len(self.pairs),
         )
         kept.begin()
-        frozen = Frozen(chunks=[chunk], device=CPU, batch_of=self.batch_of, micro_batch=3)
+        frozen = Frozen(chunks=[chunk], device=CPU, batch_of=self.data.batch, micro_batch=3)
         missing = kept.missing()
-        torch.distributed.barrier()  # both have seen what is missing before one commits
+        torch.distributed.barrier()  # both have seen it before one commits
         done = reference_pass(self.manifest, self.pairs, kept, frozen, missing)
         torch.distributed.barrier()
         return done, open_reference(self.manifest, self.phase, checkpoint)
@@ -130,24 +100,44 @@ def passes(planted: list[Planted]) -> dict[str, Any]:
     return results
 
 
-def uneven() -> Window:
+def resumed(one: Planted) -> dict[str, Any]:
+    """A pass of which one slice is lost, done again by a model of other weights."""
+    chunk = tiny(LENGTH)
+    _, before = one.reference(chunk, "resumed")
+    torch.distributed.barrier()  # both have read it
+    if torch.distributed.get_rank() == 0:
+        address = reference_address(one.manifest.digest, one.phase.name, "resumed")
+        one.manifest.store.delete(reference_commit_file(address, 1))
+    torch.distributed.barrier()
+    with torch.no_grad():
+        for parameter in chunk.parameters():
+            parameter.mul_(1.1)
+    done, after = one.reference(chunk, "resumed")
+    changed = (before.values != after.values).any(axis=1)
+    return {"done": done, "changed": np.flatnonzero(changed).tolist()}
+
+
+def uneven() -> Batch:
     """Four samples: two of a few learned tokens, two of many."""
     random = np.random.default_rng(6)
     ids = random.integers(0, 250, (4, LENGTH + 1))
     mask = np.zeros((4, LENGTH), dtype=np.float32)
     for row, count in enumerate((1, 2, 90, 100)):
         mask[row, 10 : 10 + count] = 1
-    return Window(
+    return Batch(
         tokens=ids[:, :-1],
         labels=ids[:, 1:],
         loss_mask=mask,
         position_ids=np.tile(np.arange(LENGTH), (4, 1)),
         cu_seqlens=np.tile(np.array([0, 40, LENGTH], dtype=np.int32), (4, 1)),
+        max_seqlen=np.full(4, LENGTH - 40, dtype=np.int32),
         positions=np.arange(4),
+        chosen=np.zeros((4, 2), dtype=np.int64),
+        rejected=np.zeros((4, 2), dtype=np.int64),
     )
 
 
-def rows(window: Window, which: slice) -> Window:
+def rows(window: Batch, which: slice) -> Batch:
     names = ("tokens", "labels", "loss_mask", "position_ids", "cu_seqlens", "positions")
     return replace(window, **{name: getattr(window, name)[which] for name in names})
 
@@ -157,7 +147,7 @@ def gradients(chunk: Any) -> torch.Tensor:
     return torch.cat(found)
 
 
-def one_step(chunk: Any, window: Window, samples: int) -> tuple[float, torch.Tensor]:
+def one_step(chunk: Any, window: Batch, samples: int) -> tuple[float, torch.Tensor]:
     """Mean loss over all ranks, and the gradients that an optimizer would see."""
     chunk.zero_grad_buffer()
     machine = Machine(
@@ -214,7 +204,7 @@ def learned(one: Planted, rate: float) -> dict[str, Any]:
     )
     history = []
     for step in range(one.phase.steps):
-        batch = one.batch_of(4 * step + 2 * rank + np.arange(2))
+        batch = one.data.batch(4 * step + 2 * rank + np.arange(2))
         sums, _ = learn(machine, iter([batch]), 1)
         history.append(means(sums))
     _, after = one.reference(chunk, "after")
@@ -228,12 +218,13 @@ def learned(one: Planted, rate: float) -> dict[str, Any]:
     }
 
 
-def results(manifest: Manifest) -> dict[str, Any]:
+def results(manifest: Manifest, cache: Path) -> dict[str, Any]:
     """Every check; a slice of the reference has seven pairs here."""
     reference_store.SLICE_PAIRS = 7
-    pivotal_phase, response_phase = (Planted.of(manifest, name) for name in ("dpo1", "dpo2"))
+    pivotal_phase, response_phase = (Planted.of(manifest, name, cache) for name in ("dpo1", "dpo2"))
     return {
         "passes": passes([pivotal_phase, response_phase]),
+        "resumed": resumed(response_phase),
         "global_mean": global_mean(),
         "dpo": learned(response_phase, 3e-3),
         "pivotal": learned(pivotal_phase, 3e-3),

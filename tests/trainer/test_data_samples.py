@@ -11,8 +11,8 @@ from manifests.locate.batch import batch as batch_at
 from manifests.locate.contents import Contents
 from manifests.objects.manifest import Manifest
 from manifests.store import Store, open_store
-from tests.manifests import tokened
-from tests.manifests.tokened import END, Made
+from tests.manifests.tokened import END, Made, token_step
+from tests.trainer import read_slowly
 from tests.trainer.read_slowly import GONE, PHASES, Slowly, demo
 from trainer.data import samples as samples_module
 from trainer.data.batch import Batch
@@ -92,8 +92,8 @@ def test_the_samples_are_of_shards_that_cross_of_bitmaps_of_heads_and_of_all_seg
 def test_ids_of_four_bytes_read_like_those_of_two(
     made: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide = partial(tokened.write_token_file, vocabulary=100_352)
-    monkeypatch.setattr(tokened, "write_token_file", wide)
+    wide = partial(token_step, vocabulary=100_352)
+    monkeypatch.setattr(read_slowly, "token_step", wide)
     manifest, documents = demo(open_store(str(tmp_path / "root")), tmp_path)
     data = PhaseData(manifest, "pretrain", tmp_path / "cache")
     batch = data.batch(np.arange(data.samples))

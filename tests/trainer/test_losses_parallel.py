@@ -18,7 +18,7 @@ WORKER = Path(__file__).with_name("losses_worker.py")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("losses")
     manifest = pair_manifest(open_store(str(folder / "root")), folder)
-    return run_ranks(WORKER, 2, str(folder / "root"), manifest.digest)
+    return run_ranks(WORKER, 2, str(folder / "root"), manifest.digest, str(folder / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,12 @@ def test_a_response_beside_the_other_has_the_probability_that_it_has_alone(
     np.testing.assert_allclose(values, alone, rtol=0, atol=3e-5)
     # Data-parallel ranks share the slices; the ranks of one model go through all of them.
     assert slices == (2 if layout == "data" else 4)
+
+
+def test_only_what_is_missing_is_computed_again(answers: Any) -> None:
+    found = [rank["model"]["resumed"] for rank in answers]
+    assert [rank["done"] for rank in found] == [1, 0]
+    assert found[0]["changed"] == list(range(7, 14))
 
 
 def test_a_rank_with_short_answers_weighs_no_more_a_token(model: Any) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.documents import ShardRow, read_columns
-from manifests.errors import DataError
+from manifests.errors import ConfigError, DataError, NotInStore, ShardCorrupt
 from manifests.fingerprint import content_id
 from manifests.spec.types import Layout
 from manifests.store import Store
@@ -94,7 +94,8 @@ def open_index(
 
     Raises:
         NotInStore: The documents file is not there.
-        DataError: It is broken, or not of a token step.
+        ConfigError: It is not of a token step.
+        DataError: It is broken.
     """
     cut = () if layout is Layout.STREAM else (layout.value, str(length))
     name = content_id("documents", _VERSION, row.sha256, row.picked.hex(), *cut)
@@ -107,7 +108,15 @@ def open_index(
 
 def build_index(store: Store, row: ShardRow, layout: Layout, length: int) -> DocumentIndex:
     """The index, from the documents file."""
-    table = read_columns(store, row, _COLUMNS)
+    try:
+        table = read_columns(store, row, _COLUMNS)
+    except (NotInStore, ShardCorrupt):
+        raise
+    except DataError as error:
+        raise ConfigError(
+            f"{row.step}: its shards are records, not tokens: tokenize them, and build the mixture"
+            " over the token step"
+        ) from error
     table = table.take(pa.array(np.flatnonzero(row.mask))).combine_chunks()
     tokens = table["tokens"].to_numpy().astype(np.int64)
     ends = np.cumsum(tokens + 1)

@@ -4,6 +4,7 @@ Start-up follows the shards of the manifest, never its samples: all bodies of th
 to end, so one search finds the shards of a batch. A shard is opened when it is first touched.
 """
 
+import os
 import resource
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -75,7 +76,7 @@ class OpenShard:
 
 
 class PhaseData:
-    """The samples of a phase. Not for several threads at once; other processes get a pickle.
+    """The samples of a phase. Not for several threads at once; may be pickled, and forked.
 
     `cache` is a folder of this machine's own, which all its processes share.
 
@@ -89,6 +90,7 @@ class PhaseData:
         self.phase = contents.phase(phase_name)
         self.order = manifest.order(phase_name)
         self.rules = Rules.of(self.phase, manifest.root.tokenizer.end_of_document)
+        self._process = os.getpid()
         self._cache = cache
         self._tokens = TokenFiles(manifest.store, cache, manifest.root.tokenizer)
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
@@ -103,6 +105,13 @@ class PhaseData:
     def samples(self) -> int:
         """Positions of the phase."""
         return self.phase.samples
+
+    @property
+    def vocabulary(self) -> int:
+        """Ids that the tokenizer has, as a token file of the phase says; raises as `batch`."""
+        number = int(self.locate(np.zeros(1, dtype=np.int64)).shard[0])
+        name = self.shard(number).index.files[0]
+        return self._tokens.facts(self.row(number).step, name).vocabulary
 
     def batch(self, positions: Ints) -> Batch:
         """The samples at these positions, in any order.
@@ -141,6 +150,8 @@ class PhaseData:
 
     def assemble(self, located: Located) -> Batch:
         """The samples that were located."""
+        if os.getpid() != self._process:
+            self._leave_parent()
         self._open_ahead(located.shard)
         rows = Rows(self.rules, located.positions)
         pairs = zip(located.shard.tolist(), located.offset.tolist(), strict=True)
@@ -169,6 +180,13 @@ class PhaseData:
         body = int(self._first.searchsorted(number, "right")) - 1
         table = self._tables[self._bodies[body].table]
         return ShardRow.of(table, number - int(self._first[body]))
+
+    def _leave_parent(self) -> None:
+        """After a fork: connections to a store are not to be shared."""
+        self.manifest = Manifest(open_store(self.manifest.store.url), self.manifest.digest)
+        tokenizer = self.manifest.root.tokenizer
+        self._tokens = TokenFiles(self.manifest.store, self._cache, tokenizer)
+        self._process = os.getpid()
 
     def _lay_out(self, contents: Contents) -> None:
         """Number bodies, and lay their shards end to end: tokens of streams, windows of others."""
