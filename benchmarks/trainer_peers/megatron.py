@@ -78,7 +78,9 @@ def dataset(arguments: argparse.Namespace, samples: int, cache: Path) -> Any:
         eod_mask_loss=False,
         create_attention_mask=arguments.masks,
     )
-    return BlendedMegatronDatasetBuilder(GPTDataset, [samples, 0, 0], lambda: True, config).build()[0]
+    sizes = [samples, 0, 0]
+    builder = BlendedMegatronDatasetBuilder(GPTDataset, sizes, lambda: True, config)
+    return builder.build()[0]
 
 
 def batches(found: Any, size: int, begin: int) -> Iterator[Any]:

@@ -45,7 +45,9 @@ def options(about: str) -> argparse.ArgumentParser:
     for command in (prepare, measure):
         command.add_argument("data", type=Path)
         command.add_argument("--length", type=int, default=4096)
-        command.add_argument("--samples", type=float, help="all; 0: as many as there are", default=0)
+        command.add_argument(
+            "--samples", type=float, help="all; 0: as many as there are", default=0
+        )
     measure.add_argument("--case", choices=["first", "resume", "deliver"], required=True)
     measure.add_argument("--masks", action="store_true", help="no attention across documents")
     measure.add_argument("--batch", type=int, default=8)

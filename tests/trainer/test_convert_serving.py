@@ -72,7 +72,9 @@ def ask(url: str, body: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.skipif(not PYTHON.is_file(), reason="no CPU teacher here: make setup-teacher builds it")
+@pytest.mark.skipif(
+    not PYTHON.is_file(), reason="no CPU teacher here: make setup-teacher builds it"
+)
 def test_vllm_and_transformers_go_on_alike(tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM

@@ -2,6 +2,7 @@
 
 import click
 
+from trainer.cli.hf import export, import_directory
 from trainer.cli.run import run
 
 
@@ -14,4 +15,5 @@ def cli() -> None:
     """
 
 
-cli.add_command(run)
+for command in (run, export, import_directory):
+    cli.add_command(command)

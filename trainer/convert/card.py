@@ -8,7 +8,12 @@ from trainer.model.parameters import parameters
 
 
 def card(
-    state: State, manifest_name: str, config: ModelConfig, names: Names, dtype: str, found: Described
+    state: State,
+    manifest_name: str,
+    config: ModelConfig,
+    names: Names,
+    dtype: str,
+    found: Described,
 ) -> str:
     """The card of a checkpoint's weights.
 
@@ -34,7 +39,9 @@ def card(
     ]
     if state.origin:
         before = state.origin
-        trained.append(("Began from", f"{before.phase or 'imported weights'}, step {before.step:,}"))
+        trained.append(
+            ("Began from", f"{before.phase or 'imported weights'}, step {before.step:,}")
+        )
     lines = [
         "---",
         "library_name: transformers",

@@ -1,11 +1,11 @@
 """A checkpoint as a directory that `transformers` and vLLM load, written a tensor at a time."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manifests.errors import ConfigError, DataError
-from manifests.export.folder import new_folder
 from manifests.objects.manifest import Manifest
 from manifests.resolve.types import Phase
 from manifests.store import Store, open_store
@@ -14,6 +14,7 @@ from manifests.tokenizers import keep_tokenizer, kept_tokenizer, tokenizer_of
 from trainer.convert.card import card
 from trainer.convert.description import Described, write_description
 from trainer.convert.parts import EMBEDDING, OUTPUT, Names, parts, source_shape
+from trainer.convert.room import folder_with_room
 from trainer.convert.tokenizer_files import end_of_turn, write_tokenizer
 from trainer.convert.tokenizer_json import tokenizer_json
 from trainer.loop.directories import open_checkpoint
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FORMATS = {"bf16": "bfloat16", "fp32": "float32"}
 """By precision of a checkpoint: the number format of its weights."""
+WIDTHS = {"bfloat16": 2, "float32": 4}
+"""Bytes of a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,7 @@ def export_checkpoint(
     file = _tokenizer_json(manifest, store, tokenizer)
     described = _described(manifest.phase(state.phase), model, file, manifest)
     form = dtype or FORMATS[state.precision]
-    with new_folder(to) as folder:
+    with folder_with_room(to, count(model) * WIDTHS[form]) as folder:
         files = _write_weights(path, folder, model, names, form, largest)
         write_description(folder, model, names, form, described)
         write_tokenizer(folder, file, described)
@@ -107,9 +110,7 @@ def export_checkpoint(
 
 def count(config: ModelConfig) -> int:
     """Parameters, without padding of the vocabulary."""
-    from math import prod
-
-    return sum(prod(part.shape) for part in parts(config, Names.PHI3))
+    return sum(math.prod(part.shape) for part in parts(config, Names.PHI3))
 
 
 def _model(path: Path, state: State, config: str | None) -> ModelConfig:

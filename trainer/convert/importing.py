@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from manifests.errors import ConfigError
-from manifests.export.folder import new_folder
 from trainer.convert.description import names_of, read_description, refuse_other_model, rope_base_of
 from trainer.convert.export import FORMATS, count
 from trainer.convert.parts import parts
+from trainer.convert.room import folder_with_room
 from trainer.convert.source_files import SourceFiles
 from trainer.convert.weights import write_weights
 from trainer.loop.state import State, write_state
@@ -67,7 +67,7 @@ def import_model(
     files = SourceFiles(folder)
     files.check(list(parts(there, names)))
     form = _format(files.dtype, dtype)
-    with new_folder(out) as made:
+    with folder_with_room(out, count(model) * form.itemsize) as made:
         write_weights(made, there, model.rows, names, form, files.read)
         write_state(made, _state(model, found.name, _PRECISIONS[form]))
     return Imported(

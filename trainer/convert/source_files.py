@@ -83,7 +83,9 @@ class SourceFiles:
             try:
                 self._open[name] = safe_open(self.folder / name, framework="pt")
             except (SafetensorError, OSError) as error:
-                raise DataError(f"{self.folder / name}: not a safetensors file ({error})") from error
+                raise DataError(
+                    f"{self.folder / name}: not a safetensors file ({error})"
+                ) from error
         return self._open[name]
 
 

@@ -105,7 +105,7 @@ class Tensors:
         return tensor
 
 
-class _Into(DefaultLoadPlanner):
+class _Into(DefaultLoadPlanner):  # type: ignore[misc]  # torch has no types here
     """Whatever is read lies in this tensor."""
 
     def __init__(self, tensor: torch.Tensor) -> None:

@@ -5,6 +5,7 @@ loads it takes its part, whatever the layout.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,11 @@ def write_weights(
     no id that was never seen has a logit that stands out.
     """
     planner = _FromParts(list(chunks(config, rows, names)), config, dtype, read)
-    checkpoint.save({}, storage_writer=FileSystemWriter(str(folder)), planner=planner, no_dist=True)
+    writer = FileSystemWriter(str(folder))
+    with warnings.catch_warnings():
+        # That there is one process, which is what is wanted.
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        checkpoint.save({}, storage_writer=writer, planner=planner, no_dist=True)
     torch.save({}, folder / "common.pt")
     (folder / "metadata.json").write_text(json.dumps(FORMAT))
 
@@ -92,7 +97,7 @@ def chunks(config: ModelConfig, rows: int, names: Names) -> Iterator[Chunk]:
         )
 
 
-class _FromParts(DefaultSavePlanner):
+class _FromParts(DefaultSavePlanner):  # type: ignore[misc]  # torch has no types here
     """Says what is written, and makes each tensor when it is asked for."""
 
     def __init__(
