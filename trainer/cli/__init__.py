@@ -3,6 +3,7 @@
 import click
 
 from trainer.cli.hf import export, import_directory
+from trainer.cli.reference import reference
 from trainer.cli.run import run
 
 
@@ -15,5 +16,7 @@ def cli() -> None:
     """
 
 
-for command in (run, export, import_directory):
-    cli.add_command(command)
+cli.add_command(export)
+cli.add_command(import_directory)
+cli.add_command(reference)
+cli.add_command(run)
