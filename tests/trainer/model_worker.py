@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -29,6 +30,7 @@ def layout(parallel: Parallel) -> dict[str, Any]:
         "across": leaks.across,
         "causal": leaks.causal,
         "losses": losses(machine(parallel), parallel, range(2)),
+        "tied": losses(machine(parallel, replace(CONFIG, tied=True)), parallel, range(2)),
     }
 
 

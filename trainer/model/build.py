@@ -77,6 +77,7 @@ def transformer_config(config: ModelConfig, parallel: Parallel, recompute: Recom
         layernorm_epsilon=config.norm_epsilon,
         normalization="RMSNorm",
         gated_linear_unit=True,
+        bias_activation_fusion=True,  # keeps the input of SwiGLU only
         activation_func=torch.nn.functional.silu,
         add_bias_linear=False,
         attention_dropout=config.dropout,
