@@ -2,6 +2,7 @@
 
 import click
 
+from trainer.cli.release import release
 from trainer.cli.run import run
 
 
@@ -14,4 +15,5 @@ def cli() -> None:
     """
 
 
-cli.add_command(run)
+for _command in (run, release):
+    cli.add_command(_command)
