@@ -2,6 +2,7 @@
 
 import click
 
+from trainer.cli.reference import reference
 from trainer.cli.release import release
 from trainer.cli.run import run
 
@@ -15,5 +16,6 @@ def cli() -> None:
     """
 
 
-for _command in (run, release):
-    cli.add_command(_command)
+cli.add_command(reference)
+cli.add_command(release)
+cli.add_command(run)
