@@ -39,6 +39,7 @@ MANIFEST_CODE = (
     "manifests/mixtures/",
     "manifests/objects/",
     "manifests/order.py",
+    "manifests/packing.py",
     "manifests/permutation.py",
     "manifests/resolve/",
     "manifests/segment_order.py",

@@ -130,14 +130,17 @@ def test_manifest_at_names_what_a_batch_gives(made: Demo, phase: str, tmp_path: 
         said = batch_at(contents, data.phase, step)
         batch = data.batch(said.start + np.arange(said.global_batch))
         for row, sample in enumerate(said.samples):
-            ids = [
-                one
+            runs = [
+                [*documents[piece.id].ids, END][piece.start :][: piece.length]
                 for piece in sample.documents
-                for one in [*documents[piece.id].ids, END][piece.start :][: piece.length]
             ]
+            if sum(map(len, runs)) == sample.tokens + 1:  # not packed: one run, one last label
+                runs = [[one for run in runs for one in run]]
             assert batch.positions[row] == sample.position
-            assert batch.tokens[row, : sample.tokens].tolist() == ids[:-1]
-            assert batch.labels[row, : sample.tokens].tolist() == ids[1:]
+            inputs = [one for run in runs for one in run[:-1]]
+            assert batch.tokens[row, : sample.tokens].tolist() == inputs
+            labels = [one for run in runs for one in run[1:]]
+            assert batch.labels[row, : sample.tokens].tolist() == labels
             assert not batch.loss_mask[row, sample.tokens :].any()
 
 
