@@ -32,6 +32,8 @@ ONLY_THE_READER_KNOWS = {
     *("a change whose rest is open", "a removal of an unknown source"),
     *("a removed source that is mixed", "a range upside down", "bounds out of order"),
     *("weights too few", "not a number", "no end", "a date"),
+    *("packed documents that see each other", "documents that see each other and must not"),
+    "a stream that must not glue",
 }
 
 
