@@ -106,6 +106,13 @@ class PhaseData:
         """Positions of the phase."""
         return self.phase.samples
 
+    @property
+    def vocabulary(self) -> int:
+        """Ids that the tokenizer has, as a token file of the phase says; raises as `batch`."""
+        number = int(self.locate(np.zeros(1, dtype=np.int64)).shard[0])
+        name = self.shard(number).index.files[0]
+        return self._tokens.facts(self.row(number).step, name).vocabulary
+
     def batch(self, positions: Ints) -> Batch:
         """The samples at these positions, in any order.
 

@@ -53,6 +53,10 @@ class TokenFiles:
             self._open[sha256] = found
         return found
 
+    def facts(self, step: str, sha256: str) -> TokenFacts:
+        """What a file of a step says of itself; raises as `ids`."""
+        return open_token_file(self._checked(step, sha256))[0]
+
     def _checked(self, step: str, sha256: str) -> Path:
         key = tokens_file(step, sha256)
         if not isinstance(self._store, LocalStore):

@@ -1,0 +1,17 @@
+"""The command line `python -m trainer`. Everything heavy is imported inside the commands."""
+
+import click
+
+from trainer.cli.run import run
+
+
+@click.group(name="trainer")
+def cli() -> None:
+    """Train on manifests with Megatron-core, phase by phase.
+
+    REF stands for a manifest: NAME (the newest), NAME@3, NAME@TAG or sha256:DIGEST. A command that
+    needs several ranks is started by torchrun: torchrun --nproc-per-node 8 -m trainer run ...
+    """
+
+
+cli.add_command(run)
