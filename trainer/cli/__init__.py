@@ -2,6 +2,7 @@
 
 import click
 
+from trainer.cli.plan import plan
 from trainer.cli.run import run
 
 
@@ -14,4 +15,5 @@ def cli() -> None:
     """
 
 
+cli.add_command(plan)
 cli.add_command(run)
