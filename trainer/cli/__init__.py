@@ -3,6 +3,7 @@
 import click
 
 from trainer.cli.plan import plan
+from trainer.cli.reference import reference
 from trainer.cli.run import run
 
 
@@ -16,4 +17,5 @@ def cli() -> None:
 
 
 cli.add_command(plan)
+cli.add_command(reference)
 cli.add_command(run)
