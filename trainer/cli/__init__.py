@@ -5,6 +5,8 @@ import click
 from trainer.cli.hf import export, import_directory
 from trainer.cli.plan import plan
 from trainer.cli.reference import reference
+from trainer.cli.release import release
+from trainer.cli.report import ablate, curves
 from trainer.cli.run import run
 
 
@@ -21,4 +23,7 @@ cli.add_command(plan)
 cli.add_command(export)
 cli.add_command(import_directory)
 cli.add_command(reference)
+cli.add_command(ablate)
+cli.add_command(curves)
+cli.add_command(release)
 cli.add_command(run)
