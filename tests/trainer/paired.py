@@ -5,7 +5,7 @@ from pathlib import Path
 from manifests.cli.building import make_plan, publish_plan
 from manifests.objects.manifest import Manifest
 from manifests.store import Store
-from tests.manifests.tokened import Made, response_pair, token_pair, token_step
+from tests.manifests.tokened import Made, chat, response_pair, token_pair, token_step
 
 LENGTH = 128
 RESPONSES, TOKENS = 24, 16
@@ -28,7 +28,23 @@ from = "unknown_tokens@1"
 [sources.pivotal]
 from = "pivotal_tokens@1"
 
+[sources.chat]
+from = "chat_tokens@1"
+
+[phases.sft]
+sequence_length = 128
+global_batch = 4
+layout = "document"
+
+[phases.sft.mix]
+chat = { epochs = 1 }
+
+[phases.sft.train]
+loss = "assistant"
+learning_rate = 1e-3
+
 [phases.dpo1]
+after = "sft"
 sequence_length = 128
 global_batch = 4
 layout = "document"
@@ -80,6 +96,12 @@ def pivotal() -> list[Made]:
     ]
 
 
+def chats() -> list[Made]:
+    return [
+        chat(f"chat/{n}", ("user", f"Say {n}."), ("assistant", f"I say {n}.")) for n in range(8)
+    ]
+
+
 def pair_manifest(store: Store, folder: Path, spec: str = SPEC) -> Manifest:
     """The manifest of these pairs, in several shards, built and published."""
     responses = judged()
@@ -87,6 +109,7 @@ def pair_manifest(store: Store, folder: Path, spec: str = SPEC) -> Manifest:
     token_step(store, "unknown_tokens", unknown(), index=True)
     tokens = pivotal()
     token_step(store, "pivotal_tokens", tokens[:5], tokens[5:], index=True)
+    token_step(store, "chat_tokens", chats(), index=True)
     file = folder / "pairs.toml"
     file.write_text(spec)
     planned = make_plan(store, file)

@@ -1,7 +1,8 @@
 """What is not as it was committed is refused when it is opened; what is opened once stays open."""
 
 import os
-from functools import partial
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,17 @@ from trainer.data.samples import PhaseData
 from trainer.data.token_files import TokenFiles
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    folder = tmp_path_factory.mktemp("demo")
+    return demo(open_store(str(folder / "root")), folder)[0]
+
+
 @pytest.fixture
-def manifest(tmp_path: Path) -> Manifest:
-    return demo(open_store(str(tmp_path / "root")), tmp_path)[0]
+def manifest(made: Manifest, tmp_path: Path) -> Manifest:
+    """In a root of the test's own."""
+    shutil.copytree(made.store.url, tmp_path / "root")
+    return Manifest(open_store(str(tmp_path / "root")), made.digest)
 
 
 def first_file(data: PhaseData) -> tuple[ShardRow, str]:
@@ -124,7 +133,11 @@ def test_a_file_in_another_layout_is_refused(
 def test_ids_of_another_vocabulary_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = partial(tokened.write_token_file, end=END + 1)
+    whole = tokened.write_token_file
+
+    def other(store: Store, step: str, ids: np.ndarray, facts: TokenFacts) -> object:
+        return whole(store, step, ids, replace(facts, end_of_document=END + 1))
+
     monkeypatch.setattr(tokened, "write_token_file", other)
     manifest, _ = demo(open_store(str(tmp_path / "root")), tmp_path)
     with pytest.raises(ConfigError, match="end of document 257; the manifest is of utf8-bytes@1"):
@@ -136,8 +149,8 @@ def test_documents_beyond_their_file_are_refused(
 ) -> None:
     whole = tokened.write_token_file
 
-    def short(store: Store, step: str, ids: np.ndarray) -> object:
-        return whole(store, step, ids[:-3])
+    def short(store: Store, step: str, ids: np.ndarray, facts: TokenFacts) -> object:
+        return whole(store, step, ids[:-3], facts)
 
     monkeypatch.setattr(tokened, "write_token_file", short)
     manifest, _ = demo(open_store(str(tmp_path / "root")), tmp_path)

@@ -92,7 +92,6 @@ def test_settings_have_the_names_that_a_spec_may_use() -> None:
     [
         ({}, "phase pretrain has no learning_rate: write it in"),
         ({"learning_rate": 1.0, "optimizer": "muon"}, "optimizer = 'muon' is not built here"),
-        ({"learning_rate": 1.0, "precision": "fp8"}, "precision = 'fp8' is not built here"),
     ],
 )
 def test_facts_that_cannot_be_trained_by_are_refused(train: dict[str, str], said: str) -> None:

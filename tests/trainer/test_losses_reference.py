@@ -91,7 +91,7 @@ def refusal(manifest: Manifest, checkpoint: str = CHECKPOINT) -> str:
 def test_what_is_stale_or_missing_is_refused_with_the_command(manifest: Manifest) -> None:
     command = (
         f"; run python -m trainer reference sha256:{manifest.digest[:12]}"
-        f" --root {manifest.store.url} --phase dpo2 --init out/sft"
+        f" --root {manifest.store.url} --phase dpo2 --init out/sft --config CONFIG"
     )
     needs = "phase dpo2 needs the log probabilities of its 24 pairs under checkpoint"
     assert refusal(manifest) == (

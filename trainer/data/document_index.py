@@ -74,17 +74,16 @@ class DocumentIndex:
     def from_bytes(cls, data: pa.Buffer) -> Self:
         """What `to_bytes` wrote, without a copy."""
         words = np.frombuffer(data, dtype=np.int64)
-        count = len(fields(cls))
-        ends = count + np.cumsum(words[:count])
-        names, *arrays = np.split(words[: ends[-1]], [count, *ends[:-1]])[1:]
-        text = names.tobytes().hex()
-        files = tuple(text[at : at + 64] for at in range(0, len(text), 64))
-        shaped = {"learned": 2, "pairs": 5, "spans": 2}
-        found = {
-            f.name: array.reshape(-1, shaped[f.name]) if f.name in shaped else array
-            for f, array in zip(fields(cls)[1:], arrays, strict=True)
-        }
-        return cls(files=files, **found)
+        names = [f.name for f in fields(cls)]
+        ends = np.cumsum(words[: len(names)]) + len(names)
+        found: dict[str, Ints] = {}
+        start = len(names)
+        for name, end in zip(names, ends.tolist(), strict=True):
+            found[name], start = words[start:end], end
+        for name, width in (("learned", 2), ("pairs", 5), ("spans", 2)):
+            found[name] = found[name].reshape(-1, width)
+        text = found.pop("files").tobytes().hex()
+        return cls(files=tuple(text[at : at + 64] for at in range(0, len(text), 64)), **found)
 
 
 def open_index(
@@ -100,10 +99,17 @@ def open_index(
     cut = () if layout is Layout.STREAM else (layout.value, str(length))
     name = content_id("documents", _VERSION, row.sha256, row.picked.hex(), *cut)
     path = cache / "documents" / name[:2] / name
-    if not path.exists():
+    try:
+        return DocumentIndex.from_bytes(_mapped(path))
+    except (FileNotFoundError, NotADirectoryError):
         write_whole(path, build_index(store, row, layout, length).to_bytes())
+    return DocumentIndex.from_bytes(_mapped(path))
+
+
+def _mapped(path: Path) -> pa.Buffer:
+    """A file's bytes, without keeping it open: a process may have few files open."""
     with pa.memory_map(str(path)) as mapped:
-        return DocumentIndex.from_bytes(mapped.read_buffer())
+        return mapped.read_buffer()
 
 
 def build_index(store: Store, row: ShardRow, layout: Layout, length: int) -> DocumentIndex:

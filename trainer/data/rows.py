@@ -126,22 +126,26 @@ class Rows:
         """The rows, with masks."""
         rules, count = self._rules, len(self._positions)
         total = count * rules.length
-        starts = np.sort(np.concatenate(self._starts))
-        lengths = np.diff(starts, append=total)
+        starts = np.concatenate(self._starts)
+        starts.sort()
+        lengths = np.append(starts[1:], total) - starts
+        # Every row begins a segment, so these are found.
+        first = starts.searchsorted(self._starts[0])
         rows = starts // rules.length
-        first = np.flatnonzero(np.diff(rows, prepend=-1))
-        within = np.arange(len(starts)) - first[rows] if count else starts
-        cu_seqlens = np.full((count, int(within.max(initial=0)) + 2), rules.length, dtype=np.int32)
+        within = np.arange(len(starts)) - first[rows]
+        width = int(within.max(initial=0)) + 2
+        cu_seqlens = np.full((count, width), rules.length, dtype=np.int32)
         cu_seqlens[rows, within] = starts - rows * rules.length
         places = np.arange(total)
         places -= np.repeat(starts, lengths)
+        longest = np.maximum.reduceat(lengths, first) if count else lengths[:0]
         return Batch(
             tokens=self._tokens,
             labels=self._labels,
             loss_mask=self._loss_mask(total).reshape(count, rules.length),
             position_ids=places.reshape(count, rules.length),
             cu_seqlens=cu_seqlens,
-            max_seqlen=(np.maximum.reduceat(lengths, first) if count else lengths).astype(np.int32),
+            max_seqlen=longest.astype(np.int32),
             positions=self._positions,
             chosen=self._chosen,
             rejected=self._rejected,

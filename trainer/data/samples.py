@@ -33,8 +33,8 @@ from trainer.data.token_files import TokenFiles
 
 Ints = npt.NDArray[np.int64]
 
-MOST_OPEN = 4096
-"""Shards that are open at once; fewer where the process may not have so many files open."""
+MOST_OPEN = 8192
+"""Shards that are open at once, some 5 KB each; fewer where the process may open fewer files."""
 _OPENERS = 8
 _AHEAD = 512
 """Positions that are located together when many batches are asked for: locating one alone takes
@@ -91,6 +91,7 @@ class PhaseData:
         self.order = manifest.order(phase_name)
         self.rules = Rules.of(self.phase, manifest.root.tokenizer.end_of_document)
         self._process = os.getpid()
+        self._pool = _openers()
         self._cache = cache
         self._tokens = TokenFiles(manifest.store, cache, manifest.root.tokenizer)
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
@@ -105,6 +106,13 @@ class PhaseData:
     def samples(self) -> int:
         """Positions of the phase."""
         return self.phase.samples
+
+    @property
+    def vocabulary(self) -> int:
+        """Ids that the tokenizer has, as a token file of the phase says; raises as `batch`."""
+        number = int(self.locate(np.zeros(1, dtype=np.int64)).shard[0])
+        name = self.shard(number).index.files[0]
+        return self._tokens.facts(self.row(number).step, name).vocabulary
 
     def batch(self, positions: Ints) -> Batch:
         """The samples at these positions, in any order.
@@ -180,6 +188,7 @@ class PhaseData:
         tokenizer = self.manifest.root.tokenizer
         self._tokens = TokenFiles(self.manifest.store, self._cache, tokenizer)
         self._process = os.getpid()
+        self._pool = _openers()
 
     def _lay_out(self, contents: Contents) -> None:
         """Number bodies, and lay their shards end to end: tokens of streams, windows of others."""
@@ -202,6 +211,7 @@ class PhaseData:
         self._sizes_of = np.concatenate(sizes)
         self._ends = np.cumsum(self._sizes_of)
         self._starts = self._ends - self._sizes_of
+        self._touched = np.zeros(len(self._ends), dtype=np.bool_)
         totals = np.array([int(size.sum()) for size in sizes])
         self._base = np.cumsum(totals) - totals
         length = phase.sequence_length
@@ -214,16 +224,14 @@ class PhaseData:
         return np.asarray(self._tables[body.table]["tokens"].to_numpy(), dtype=np.int64)
 
     def _open_ahead(self, shards: Ints) -> None:
-        """Open what a batch needs and is not open, several at once: much of it is waiting."""
-        missing = [n for n in np.unique(shards).tolist() if n not in self._open]
-        missing = missing[: self._most // 2]
-        if len(missing) > 1:
-            with ThreadPoolExecutor(_OPENERS, thread_name_prefix="shards") as pool:
-                for number, found in zip(missing, pool.map(self._opened, missing), strict=True):
-                    self._keep(number, found)
+        """Open what a batch needs for the first time, several at once: much of that is waiting."""
+        fresh = np.unique(shards[~self._touched[shards]]).tolist()[: self._most // 2]
+        if len(fresh) > 1:
+            for number, found in zip(fresh, self._pool.map(self._opened, fresh), strict=True):
+                self._keep(number, found)
 
     def _keep(self, number: int, found: OpenShard) -> OpenShard:
-        self._open[number] = found
+        self._open[number], self._touched[number] = found, True
         if len(self._open) > self._most:
             self._open.popitem(last=False)
         return found
@@ -233,17 +241,20 @@ class PhaseData:
         layout = self._bodies[int(self._first.searchsorted(number, "right")) - 1].layout
         length = self.rules.length
         index = open_index(self.manifest.store, row, layout, length, self._cache)
+        files = [self._tokens.ids(row.step, name) for name in index.files]
+        if not self._touched[number]:
+            self._refuse_other_sizes(number, row, index, files, layout)
+        return OpenShard(index, files, layout)
+
+    def _refuse_other_sizes(
+        self, number: int, row: ShardRow, index: DocumentIndex, files: list[Ids], layout: Layout
+    ) -> None:
         if index.size(layout) != (counted := int(self._sizes_of[number])):
             unit = "tokens" if layout is Layout.STREAM else "windows"
             raise DataError(
                 f"{row.step}: shard {row.sha256}: {index.size(layout):,} {unit}, the manifest"
                 f" counts {counted:,}"
             )
-        files = [self._tokens.ids(row.step, name) for name in index.files]
-        self._refuse_short_files(row, index, files)
-        return OpenShard(index, files, layout)
-
-    def _refuse_short_files(self, row: ShardRow, index: DocumentIndex, files: list[Ids]) -> None:
         stops = index.run_at + np.diff(index.run_starts, append=index.places)
         sizes = np.array([len(ids) for ids in files], dtype=np.int64)
         if (stops > sizes[index.run_files]).any():
@@ -323,9 +334,19 @@ def _joined(pieces: list[Ids]) -> Ids:
     return pieces[0] if len(pieces) == 1 else cast(Ids, np.concatenate(pieces))
 
 
+def _openers() -> ThreadPoolExecutor:
+    """Threads that begin when there is something to open."""
+    return ThreadPoolExecutor(_OPENERS, thread_name_prefix="shards")
+
+
 def _most_open() -> int:
-    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return MOST_OPEN if allowed == resource.RLIM_INFINITY else min(MOST_OPEN, allowed // 4)
+    """As many as the process may open, of which half are left to others; asks for more first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MOST_OPEN
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MOST_OPEN if soft == resource.RLIM_INFINITY else min(MOST_OPEN, soft // 2)
 
 
 def _reopened(url: str, digest: str, phase: str, cache: Path) -> PhaseData:

@@ -22,7 +22,7 @@ from manifests.layout import tokens_file
 from manifests.spec.types import TokenizerName
 from manifests.store import Store
 from manifests.stores.local import LocalStore
-from manifests.token_files import Ids, TokenFacts, open_token_file
+from manifests.token_files import Ids, TokenFacts, find_ids, map_ids
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -34,6 +34,7 @@ class TokenFiles:
         self._store = store
         self._cache = cache
         self._tokenizer = tokenizer
+        self._known: dict[str, tuple[Path, TokenFacts, int]] = {}
         self._open: WeakValueDictionary[str, Ids] = WeakValueDictionary()
 
     def ids(self, step: str, sha256: str) -> Ids:
@@ -47,11 +48,18 @@ class TokenFiles:
         """
         found = self._open.get(sha256)
         if found is None:
-            path = self._checked(step, sha256)
-            facts, found = open_token_file(path)
-            self._refuse_other_tokens(facts, path)
-            self._open[sha256] = found
+            if sha256 not in self._known:
+                path = self._checked(step, sha256)
+                facts, place = find_ids(path)
+                self._refuse_other_tokens(facts, path)
+                self._known[sha256] = (path, facts, place)
+            found = self._open[sha256] = map_ids(*self._known[sha256])[1]
         return found
+
+    def facts(self, step: str, sha256: str) -> TokenFacts:
+        """What a file of a step says of itself; raises as `ids`."""
+        self.ids(step, sha256)
+        return self._known[sha256][1]
 
     def _checked(self, step: str, sha256: str) -> Path:
         key = tokens_file(step, sha256)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.model.optimizer_fixes import after_loading, before_loading
+
 METADATA = {
     "distrib_optim_sharding_type": "fully_reshardable",
     "distrib_optim_fully_reshardable_mem_efficient": False,
@@ -39,11 +41,14 @@ def load(path: Path, chunks: Sequence[Any], optimizer: Any | None) -> None:
     from megatron.core import dist_checkpointing
     from megatron.core.utils import unwrap_model
 
+    if optimizer is not None:
+        before_loading(optimizer)
     found = dist_checkpointing.load(_sharded(chunks, optimizer, is_loading=True), str(path))
     for number, chunk in enumerate(unwrap_model(list(chunks))):
         chunk.load_state_dict(found[_name(number, chunks)])
     if optimizer is not None:
         optimizer.load_state_dict(found["optimizer"])
+        after_loading(optimizer)
 
 
 def _sharded(chunks: Sequence[Any], optimizer: Any | None, *, is_loading: bool) -> dict[str, Any]:

@@ -31,10 +31,15 @@ def steps_of(folder: Path) -> list[int]:
     return sorted(int(name[1]) for name in found if name)
 
 
+def part_of(folder: Path, step: int) -> Path:
+    """Where the checkpoint after `step` steps is written, until it is whole."""
+    path = directory_of(folder, step)
+    return path.with_name(f"{path.name}.part")
+
+
 def begin(folder: Path, step: int) -> Path:
     """An empty directory to write the checkpoint after `step` steps into."""
-    path = directory_of(folder, step)
-    part = path.with_name(f"{path.name}.part")
+    part = part_of(folder, step)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     return part

@@ -1,21 +1,19 @@
 """Megatron's optimizer over the model's chunks, at the rates of a step."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainer.loop.settings import Settings
 
-if TYPE_CHECKING:
-    import torch
-
 
 def build_optimizer(
-    chunks: Sequence[Any], settings: Settings, dtype: "torch.dtype", *, distributed: bool
+    chunks: Sequence[Any], settings: Settings, *, bf16: bool, distributed: bool
 ) -> Any:
     """Adam, AdamW or SGD; `distributed` spreads its state over the data-parallel ranks.
 
     Biases and norms are not decayed, as Megatron has it.
     """
+    import torch
     from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
 
     config = OptimizerConfig(
@@ -28,9 +26,8 @@ def build_optimizer(
         adam_beta2=settings.beta2,
         adam_eps=settings.epsilon,
         clip_grad=settings.clip_grad,
-        bf16=settings.precision == "bf16",
-        fp16=settings.precision == "fp16",
-        params_dtype=dtype,
+        bf16=bf16,
+        params_dtype=torch.bfloat16 if bf16 else torch.float32,
         use_distributed_optimizer=distributed,
     )
     return get_megatron_optimizer(config, list(chunks))

@@ -33,7 +33,6 @@ class Settings:
     beta2: float = 0.95
     epsilon: float = 1e-8
     clip_grad: float = 1.0
-    precision: str = "bf16"
     model_seed: int = 1234
     recompute: bool = False
 
@@ -76,7 +75,6 @@ class Settings:
     def _refuse_what_is_not_built(self, phase: str) -> None:
         for name, value, built in (
             ("optimizer", self.optimizer, ("adamw", "adam", "sgd")),
-            ("precision", self.precision, ("bf16", "fp16", "fp32")),
             ("optimizer_state", self.optimizer_state, ("keep", "reset")),
         ):
             if value not in built:

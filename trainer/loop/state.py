@@ -57,6 +57,9 @@ class State:
     seed: int
     """Of initialisation and dropout."""
     distributed_optimizer: bool
+    """Which of Megatron's two optimizers wrote its state; they do not read each other's."""
+    optimizer: bool = True
+    """Whether there is any state of an optimizer; weights that were imported have none."""
     origin: Origin | None = None
     recent_losses: tuple[float, ...] = ()
     """Of the last steps, the newest at the end."""

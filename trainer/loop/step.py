@@ -5,10 +5,10 @@ into micro batches and ranks.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from trainer.loop.machine import Machine
 from trainer.losses.objective import Metrics, Objective, Tensors
 
 if TYPE_CHECKING:
@@ -21,56 +21,52 @@ Sums = dict[str, tuple[float, float]]
 """By metric the sum and the count over the global batch."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What a phase computes with."""
-
-    chunks: Sequence[Any]
-    """Of the model on this rank, in Megatron's data-parallel wrapper."""
-    optimizer: Any
-    objective: Objective
-    device: "torch.device"
-    sequence_length: int
-    micro_batch: int
-
-
 def forward(
-    machine: Machine, batches: Iterator["Batch"], micro_batches: int, samples: int, *, learn: bool
+    machine: Machine,
+    objective: Objective,
+    batches: Iterator["Batch"],
+    micro_batches: int,
+    *,
+    samples: int = 0,
+    learn: bool = False,
 ) -> Sums:
-    """Sums over all ranks of so many micro batches of `samples` samples a rank; with `learn` the
-    gradients are there then, scaled by the count of the whole.
+    """Sums over all ranks of so many micro batches a rank; with `learn` the gradients are there
+    then, scaled by the count of the whole. `samples` is the size of a micro batch, where it is not
+    the machine's.
     """
     from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 
     for chunk in machine.chunks:
         chunk.train(learn)
     found: list[Metrics] = get_forward_backward_func()(
-        forward_step_func=partial(_forward_step, machine),
+        forward_step_func=partial(_forward_step, machine.device, objective),
         data_iterator=batches,
         model=list(machine.chunks),
         num_microbatches=micro_batches,
         seq_length=machine.sequence_length,
-        micro_batch_size=samples,
+        micro_batch_size=samples or machine.micro_batch,
         forward_only=not learn,
     )
     return _summed(found, machine.device)
 
 
-def learn(machine: Machine, batches: Iterator["Batch"], micro_batches: int) -> tuple[Sums, float]:
+def learn(
+    machine: Machine, objective: Objective, batches: Iterator["Batch"], micro_batches: int
+) -> tuple[Sums, float]:
     """A whole step: the sums, and the norm of the gradient before it was clipped."""
     for chunk in machine.chunks:
         chunk.zero_grad_buffer()
     machine.optimizer.zero_grad()
-    sums = forward(machine, batches, micro_batches, machine.micro_batch, learn=True)
+    sums = forward(machine, objective, batches, micro_batches, learn=True)
     _, norm, _ = machine.optimizer.step()
     return sums, float(norm) if norm is not None else 0.0
 
 
 def _forward_step(
-    machine: Machine, batches: Iterator["Batch"], model: Any
+    device: "torch.device", objective: Objective, batches: Iterator["Batch"], model: Any
 ) -> tuple["Tensor", "partial[tuple[Tensor, Tensor, Metrics]]"]:
-    tensors: Tensors = machine.objective.tensors(next(batches), machine.device)
-    return machine.objective.forward(model, tensors), partial(machine.objective.loss, tensors)
+    tensors: Tensors = objective.tensors(next(batches), device)
+    return objective.forward(model, tensors), partial(objective.loss, tensors)
 
 
 def _summed(found: Sequence[Metrics], device: "torch.device") -> Sums:

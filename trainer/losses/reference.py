@@ -70,7 +70,7 @@ def open_reference(
             f"phase {phase.name} needs the log probabilities of its {len(pairs):,} pairs under"
             f" checkpoint {checkpoint[:12]}: {_found(kept, missing)}; run python -m trainer"
             f" reference sha256:{manifest.digest[:12]} --root {manifest.store.url} --phase"
-            f" {phase.name} --init {init}"
+            f" {phase.name} --init {init} --config CONFIG"
         )
     return Reference(
         index=pairs.index,

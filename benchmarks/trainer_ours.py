@@ -1,0 +1,218 @@
+"""Our own side of `benchmarks.bench_trainer`: a phase of any number of samples, and reading it.
+
+A corpus is one real token file of documents of lognormal length, mean 1,000, and a step of as many
+shards as the samples need, each of which stands for that file: an index without commits, as
+`benchmarks.manifest_corpus` has it. Opening, mapping and checking are real; that the file is in the
+page cache is as with every loader that is measured here. Run as a program it takes one figure in a
+process of its own, whose peak memory is then that of the figure.
+"""
+
+import argparse
+import json
+import os
+import resource
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests import layout
+from manifests.commits import Commit, Ledger, publish, task_id
+from manifests.fingerprint import canonical_json, sha256
+from manifests.index import build_index
+from manifests.objects.manifest import Manifest
+from manifests.objects.refs import Refs
+from manifests.records import Bucket, Reject
+from manifests.shards import Shard, parquet_bytes, write_shard
+from manifests.stats import TeacherUsage, measure
+from manifests.store import Store, open_store
+from manifests.tables import to_table
+from manifests.token_files import ROW_IDS, TokenFacts, token_file_bytes
+from manifests.token_rows import Form, TokenDocument
+
+TOKENIZER, VOCABULARY, END = "cl100k@0123456789ab", 100_352, 100_257
+SHARD_IDS = 1 << 26
+"""Of the token file: 256 MiB."""
+MEAN, SIGMA = 1000, 1.0
+"""Tokens of a document."""
+GLOBAL_BATCH = 5760
+STEP = f"steps/web_tokens@1/{'0123456789abcdef' * 2}"
+
+
+def document_lengths(ids: int) -> np.ndarray:
+    """Tokens of documents that together, each with its end, are so many ids."""
+    chance = np.random.default_rng(1)
+    count = 2 * ids // MEAN
+    lengths = chance.lognormal(np.log(MEAN) - SIGMA**2 / 2, SIGMA, count).astype(np.int64) + 1
+    ends = np.cumsum(lengths + 1)
+    kept = int(ends.searchsorted(ids, "left"))
+    lengths = lengths[: kept + 1].copy()
+    lengths[-1] -= ends[kept] - ids
+    return lengths if lengths[-1] >= 0 else lengths[:-1]
+
+
+def make(root: Path, samples: int, length: int) -> None:
+    """A manifest `bench` whose phase has so many samples, an epoch of so many shards."""
+    store = open_store(str(root))
+    commit = publish(store, _commit(store))
+    store.put(layout.step_file(STEP), canonical_json({"address": STEP, "slices": 1}))
+    build_index(store, STEP)
+    tokens = commit.stats.tokens + commit.ledger.rows
+    shards = -(-samples * length // tokens) + 1
+    _repeat(store, shards)
+    steps = samples // GLOBAL_BATCH
+    spec = root / "mixture.toml"
+    spec.write_text(
+        'schema = "scriptorium.mixture/1"\nname = "bench"\nseed = 1234\n'
+        f'\n[tokenizer]\nname = "{TOKENIZER}"\nend_of_document = {END}\n'
+        '\n[sources.web]\nfrom = "web_tokens@1"\n'
+        f"\n[phases.pretrain]\ntokens = {steps * GLOBAL_BATCH * length}\n"
+        f"sequence_length = {length}\nglobal_batch = {GLOBAL_BATCH}\n"
+        "\n[phases.pretrain.mix]\nweb = 1\n"
+    )
+    from manifests.cli.building import make_plan, publish_plan
+
+    publish_plan(store, make_plan(store, spec), "", None)
+
+
+def _commit(store: Store) -> Commit:
+    """One real shard with its token file."""
+    lengths = document_lengths(SHARD_IDS)
+    ends = np.cumsum(lengths + 1)
+    ids = np.random.default_rng(2).integers(0, VOCABULARY - 200, int(ends[-1]), dtype=np.uint32)
+    ids[ends - 1] = END
+    facts = TokenFacts(
+        ids=len(ids), tokenizer=TOKENIZER, vocabulary=VOCABULARY, end_of_document=END
+    )
+    data = token_file_bytes(ids, facts)
+    file = sha256(data)
+    store.put(layout.tokens_file(STEP, file), data)
+    rows = [
+        TokenDocument(
+            id=sha256(f"{number}".encode()),
+            form=Form.TEXT,
+            tokens=tokens,
+            file=file,
+            start=end - tokens - 1,
+            bucket=Bucket.WEB,
+            generator="crawl@1",
+            seed_ids=(),
+            source="web",
+            licence="CC0-1.0",
+            lang="en",
+        )
+        for number, (tokens, end) in enumerate(zip(lengths.tolist(), ends.tolist(), strict=True))
+    ]
+    table, rejects = to_table(rows, [row.id for row in rows]), to_table([], cls=Reject)
+    return Commit(
+        task=task_id(STEP, 0),
+        step=STEP,
+        slice_index=0,
+        row_type="tokendocument",
+        data=write_shard(store, partial(layout.data_file, STEP), table),
+        rejects=write_shard(store, partial(layout.rejects_file, STEP), rejects),
+        tokens=(Shard(sha256=file, rows=-(-len(ids) // ROW_IDS), bytes=len(data)),),
+        ledger=Ledger(planned=len(rows), accepted=len(rows), rows=len(rows)),
+        stats=measure(table, rejects, TeacherUsage(), TOKENIZER),
+        nonce="one",
+    )
+
+
+def _repeat(store: Store, shards: int) -> None:
+    """The step's index, and its plan, with so many slices like its only one."""
+    key = layout.index_file(STEP)
+    one = pq.read_table(pa.BufferReader(store.get(key)))
+    table = one.take(pa.array(np.zeros(shards, dtype=np.int64)))
+    tasks = pa.array([task_id(STEP, number) for number in range(shards)], pa.string())
+    for name, column in (("slice_index", pa.array(np.arange(shards))), ("task", tasks)):
+        at = table.column_names.index(name)
+        table = table.set_column(at, one.schema.field(at), column)
+    store.put(key, parquet_bytes(table))
+    store.put(layout.step_file(STEP), canonical_json({"address": STEP, "slices": shards}))
+
+
+def peak() -> float:
+    """Peak resident memory of this process, 10^6 bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def start(root: Path, cache: Path, at: float, batch: int) -> dict[str, Any]:
+    """Seconds from nothing open to a batch at a part of the phase; peak memory above base."""
+    import pyarrow.compute  # noqa: F401
+
+    # What a program that trains has loaded before; the first manifest brings pydantic.
+    import pydantic  # noqa: F401
+
+    from trainer.data.samples import PhaseData
+
+    base, began = peak(), time.perf_counter()
+    store = open_store(str(root))
+    data = PhaseData(Manifest(store, Refs(store).resolve("bench").digest), "pretrain", cache)
+    opened = time.perf_counter()
+    first = int(at * data.samples)
+    data.batch(np.arange(first, first + batch, dtype=np.int64))
+    done = time.perf_counter()
+    return {
+        "samples": data.samples,
+        "open": opened - began,
+        "seconds": done - began,
+        "megabytes": peak() - base,
+    }
+
+
+def speed(root: Path, cache: Path, batch: int, seconds: float, mask: str) -> dict[str, Any]:
+    """Tokens a second that one process gives in batches, whole ones with all their fields."""
+    from trainer.data.samples import PhaseData
+
+    store = open_store(str(root))
+    data = PhaseData(Manifest(store, Refs(store).resolve("bench").digest), "pretrain", cache)
+    if mask == "causal":
+        from dataclasses import replace
+
+        data.rules = replace(data.rules, apart=False)
+    rows = _rows(data.samples, batch)
+    # Shards are opened on the way; what is asked for is the speed after that.
+    for _ in islice(data.batches(rows), max(1, 512 // batch)):
+        pass
+    count, began, batches = 0, time.perf_counter(), data.batches(rows)
+    while time.perf_counter() - began < seconds:
+        count += next(batches).tokens.size
+    return {"tokens": count / (time.perf_counter() - began)}
+
+
+def _rows(samples: int, batch: int) -> Iterator[np.ndarray]:
+    first = samples // 3
+    while True:
+        yield np.arange(first, first + batch, dtype=np.int64)
+        first = (first + batch) % (samples - batch)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["make", "start", "speed"])
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--samples", type=int, default=10**6)
+    parser.add_argument("--length", type=int, default=4096)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--at", type=float, default=0.0, help="part of the phase that is over")
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--mask", choices=["document", "causal"], default="document")
+    given = parser.parse_args()
+    cache = given.root / "cache"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if given.what == "make":
+        make(given.root, given.samples, given.length)
+    elif given.what == "start":
+        print(json.dumps(start(given.root, cache, given.at, given.batch)))
+    else:
+        print(json.dumps(speed(given.root, cache, given.batch, given.seconds, given.mask)))
+
+
+if __name__ == "__main__":
+    main()
