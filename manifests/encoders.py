@@ -105,7 +105,7 @@ class BpeEncoder:
     def __init__(self, encoding: Encoding, bpe: bytes) -> None:
         import tiktoken
 
-        ranks = dict(_ranks(bpe))
+        ranks = dict(bpe_ranks(bpe))
         taken = {*ranks.values(), *encoding.specials.values()}
         if len(taken) != len(ranks) + len(encoding.specials):
             raise ValueError("two tokens have one id")
@@ -139,7 +139,7 @@ class BpeEncoder:
         ]
 
 
-def _ranks(bpe: bytes) -> Iterable[tuple[bytes, int]]:
+def bpe_ranks(bpe: bytes) -> Iterable[tuple[bytes, int]]:
     """The lines of a BPE file: a token in base64, a space, its id."""
     for line in bpe.splitlines():
         token, rank = line.split()

@@ -1,5 +1,9 @@
-"""The quick start as one command: its own teacher, the recipe, token shards, a manifest of them."""
+"""The quick start as one command: a teacher of its own, the recipe, token shards, a manifest of
+them, and a small model that is trained on it.
+"""
 
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,8 @@ from infra.teacher.packaged import MAX_MODEL_LEN
 from infra.teacher.serving import Serving
 from manifests.cli.building import make_plan as plan_mixture
 from manifests.cli.building import publish_plan
-from manifests.errors import ConfigError
+from manifests.errors import ConfigError, ScriptoriumError
+from manifests.objects.log import Version
 from manifests.store import Store, open_store
 from manifests.tokenizers import tokenizer_of
 from pipelines import overrides, status, view
@@ -74,7 +79,8 @@ def quickstart(root: str, given: tuple[str, ...], *, as_json: bool, **options: A
                 **options,
             )
     _tokenize(store, plan, Path(tokenizer), options, quiet=as_json)
-    _mix(store, root, quiet=as_json)
+    if (version := _mix(store, root, quiet=as_json)) and "://" not in root:
+        _train(version, Path(root), quiet=as_json)
 
 
 def _tokenize(
@@ -90,10 +96,11 @@ def _tokenize(
     end_run(report)
 
 
-def _mix(store: Store, root: str, *, quiet: bool) -> None:
-    """Build the mixture `quickstart` over what was made; with `quiet`, stdout stays as it is.
+def _mix(store: Store, root: str, *, quiet: bool) -> Version | None:
+    """Build the mixture `quickstart` over what was made; None where that cannot be.
 
-    What the small teacher writes may be too little for it, which is no failure of the run.
+    With `quiet`, stdout stays as it is. What the small teacher writes may be too little for it,
+    which is no failure of the run.
     """
     mixture = resources.files("manifests") / "mixtures" / "quickstart.toml"
     try:
@@ -101,9 +108,38 @@ def _mix(store: Store, root: str, *, quiet: bool) -> None:
             version = publish_plan(store, plan_mixture(store, Path(spec)), "the quick start", None)
     except ConfigError as error:
         click.echo(f"no manifest: {error}", err=True)
-        return
+        return None
     ref = f"{version.name}@{version.number}"
     look = f"python -m manifests show {ref} --root {root}"
     click.echo(
         f"\nmanifest      {ref} sha256:{version.digest[:12]}\nlook at it    {look}", err=quiet
     )
+    return version
+
+
+def _train(version: Version, root: Path, *, quiet: bool) -> None:
+    """Train the model `tiny` on all phases of the manifest, and draw its loss.
+
+    By commands of the trainer, in processes of their own: Ray and Megatron need not share one.
+    """
+    out = root / "training" / version.digest[:12]
+    if (out / "loss.png").exists():
+        return
+    run = [
+        "run",
+        f"sha256:{version.digest}",
+        "--root",
+        str(root),
+        "--phase",
+        "all",
+        "--config",
+        "tiny",
+    ]
+    curves = ["curves", str(out), "--png", str(out / "loss.png")]
+    click.echo("\ntraining      a small model on all phases (a minute)", err=quiet)
+    for command in ([*run, "--out", str(out), "--workers", "0"], curves):
+        trainer = [sys.executable, "-m", "trainer", *command]
+        done = subprocess.run(trainer, stdout=sys.stderr if quiet else None, check=False)
+        if done.returncode:
+            raise ScriptoriumError(f"the training ended with exit {done.returncode}")
+    click.echo(f"loss curve    {out / 'loss.png'}\ncheckpoints   {out}", err=quiet)

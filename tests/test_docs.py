@@ -60,6 +60,7 @@ ROOT = "runs-local/quickstart"
 COMMAND_LINES = {
     "manifests": "manifests.cli:cli",
     "pipelines": "pipelines.cli:cli",
+    "trainer": "trainer.cli:cli",
     "infra.teacher": "infra.teacher.__main__:main",
     "infra.simulated": "infra.simulated.__main__:main",
     "infra.sandbox": "infra.sandbox.__main__:main",

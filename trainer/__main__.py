@@ -1,10 +1,12 @@
 """`python -m trainer`."""
 
 import os
+import sys
 import warnings
 from typing import NoReturn
 
-from manifests.exits import run
+from manifests.errors import ConfigError
+from manifests.exits import WRONG_INPUT, run
 from trainer.cli import cli
 
 
@@ -15,7 +17,15 @@ def main() -> NoReturn:
     # It warns at import of everything that only GPUs have, and uses parts of PyTorch that are old.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"megatron\.")
     warnings.filterwarnings("ignore", category=FutureWarning)
-    run(cli)
+    run(_quiet if os.environ.get("RANK", "0") != "0" else cli)
+
+
+def _quiet() -> None:
+    """As `cli`, on a rank whose input rank 0 refuses in the same words."""
+    try:
+        cli.main(standalone_mode=False)
+    except ConfigError:
+        sys.exit(WRONG_INPUT)
 
 
 if __name__ == "__main__":

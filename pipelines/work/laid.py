@@ -38,6 +38,8 @@ class Laid:
 
     def offsets(self, draft: int, places: Sequence[int]) -> list[int]:
         """Where in its document these pieces of a draft begin."""
+        if not places:
+            return []
         pieces = self.bounds[self.first[draft] + np.asarray(places, dtype=np.int64)]
         found: list[int] = (pieces - self.bounds[self.first[draft]]).tolist()
         return found

@@ -26,7 +26,7 @@ tokens = "{tokens}"
 sequence_length = 16
 global_batch = 8
 mix = {{ web = "75%", book = "25%" }}
-train = {{ learning_rate = 3e-3, warmup_steps = 2, schedule = "linear" }}
+train = {{ learning_rate = {rate}, warmup_steps = 2, schedule = "linear" }}
 [phases.midtrain]
 after = "pretrain"
 tokens = "256"
@@ -51,6 +51,7 @@ unit = "samples"
 mix = {{ pair = {{ epochs = 1 }} }}
 train = {{ learning_rate = 1e-4, loss = "dpo" }}
 """
+RATE = 3e-3
 STEPS = 12
 """Of the phase `pretrain`."""
 
@@ -68,16 +69,16 @@ def make_root(path: Path) -> Store:
     return store
 
 
-def publish(store: Store, name: str, tokens: int = 16 * 8 * STEPS) -> Manifest:
+def publish(store: Store, name: str, tokens: int = 16 * 8 * STEPS, rate: float = RATE) -> Manifest:
     """A manifest under a name."""
     objects = Objects(store)
-    spec = parse_mixture(SPEC.format(name=name, tokens=tokens), "it")
+    spec = parse_mixture(SPEC.format(name=name, tokens=tokens, rate=rate), "it")
     return _named(store, name, write_root(objects, build(store, spec, objects)))
 
 
 def publish_rebased(store: Store, name: str, manifest: Manifest, step: int) -> Manifest:
     """The manifest with a longer `pretrain` from this step on."""
-    spec = parse_mixture(SPEC.format(name=name, tokens=2 * 16 * 8 * STEPS), "it")
+    spec = parse_mixture(SPEC.format(name=name, tokens=2 * 16 * 8 * STEPS, rate=RATE), "it")
     at = Point(phase="pretrain", step=step)
     return _named(store, name, rebase(store, manifest, spec, at, Objects(store)).digest)
 

@@ -16,15 +16,17 @@ from tests.trainer.paired import LENGTH, judged, pivotal, unknown
 from tests.trainer.tiny import tiny
 from trainer.data.batch import Batch
 from trainer.data.samples import PhaseData
+from trainer.loop.machine import Machine, place_of
 from trainer.loop.optimizer import build_optimizer
 from trainer.loop.settings import Settings
-from trainer.loop.step import Machine, forward, learn, means
+from trainer.loop.step import forward, learn, means
 from trainer.losses import reference_store
 from trainer.losses.choose import objective
 from trainer.losses.pairs import PhasePairs, names_of, phase_pairs
 from trainer.losses.reference import Reference, open_reference
 from trainer.losses.reference_pass import Frozen, reference_pass
 from trainer.losses.reference_store import ReferenceStore
+from trainer.model.parallel import Parallel
 
 CPU = torch.device("cpu")
 LAYOUTS = {"data": (1, 1), "tensor": (2, 1), "pipeline": (1, 2)}
@@ -147,18 +149,26 @@ def gradients(chunk: Any) -> torch.Tensor:
     return torch.cat(found)
 
 
-def one_step(chunk: Any, window: Batch, samples: int) -> tuple[float, torch.Tensor]:
-    """Mean loss over all ranks, and the gradients that an optimizer would see."""
-    chunk.zero_grad_buffer()
-    machine = Machine(
+def machine_of(chunk: Any, optimizer: Any = None) -> Machine:
+    """The loop's machine around a chunk; two samples a micro batch."""
+    return Machine(
+        place=place_of(Parallel(data=2)),
         chunks=[chunk],
-        optimizer=None,
-        objective=objective({"loss": "assistant"}),
+        optimizer=optimizer,
+        distributed=False,
         device=CPU,
         sequence_length=LENGTH,
-        micro_batch=samples,
+        micro_batch=2,
+        flops_per_token=1.0,
+        peak=None,
     )
-    sums = forward(machine, iter([window]), 1, samples, learn=True)
+
+
+def one_step(chunk: Any, window: Batch) -> tuple[float, torch.Tensor]:
+    """Mean loss over all ranks, and the gradients that an optimizer would see."""
+    chunk.zero_grad_buffer()
+    chosen = objective({"loss": "assistant"})
+    sums = forward(machine_of(chunk), chosen, iter([window]), 1, learn=True)
     return means(sums)["loss"], gradients(chunk)
 
 
@@ -166,7 +176,7 @@ def global_mean() -> dict[str, float]:
     """Two ranks, one with short answers and one with long ones, against one rank that has all."""
     rank = torch.distributed.get_rank()
     chunk = tiny(LENGTH)
-    loss, found = one_step(chunk, rows(uneven(), slice(2 * rank, 2 * rank + 2)), 2)
+    loss, found = one_step(chunk, rows(uneven(), slice(2 * rank, 2 * rank + 2)))
     plain = tiny(LENGTH).module
     whole, one = alone_on_one_rank(plain, [slice(0, 4)])
     _, naive = alone_on_one_rank(plain, [slice(0, 2), slice(2, 4)])
@@ -193,19 +203,13 @@ def learned(one: Planted, rate: float) -> dict[str, Any]:
     rank = torch.distributed.get_rank()
     chunk = tiny(LENGTH)
     _, reference = one.reference(chunk, "before")
-    settings = Settings(learning_rate=rate, precision="fp32", weight_decay=0.0)
-    machine = Machine(
-        chunks=[chunk],
-        optimizer=build_optimizer([chunk], settings, torch.float32, distributed=False),
-        objective=objective(one.phase.train, reference),
-        device=CPU,
-        sequence_length=LENGTH,
-        micro_batch=2,
-    )
+    settings = Settings(learning_rate=rate, weight_decay=0.0)
+    machine = machine_of(chunk, build_optimizer([chunk], settings, bf16=False, distributed=False))
+    chosen = objective(one.phase.train, reference)
     history = []
     for step in range(one.phase.steps):
         batch = one.data.batch(4 * step + 2 * rank + np.arange(2))
-        sums, _ = learn(machine, iter([batch]), 1)
+        sums, _ = learn(machine, chosen, iter([batch]), 1)
         history.append(means(sums))
     _, after = one.reference(chunk, "after")
     forms = [made.form.value for made in one.made]

@@ -9,6 +9,7 @@ killed, with all that they started, when one fails or time is up.
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -59,17 +60,25 @@ def run_ranks(
 
 
 def _rendezvous(ranks: int) -> dict[str, str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     return {
         "TORCH_COMPILE_DISABLE": "1",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": str(_free_port()),
         "WORLD_SIZE": str(ranks),
     }
+
+
+def _free_port() -> int:
+    """One that nobody listens on, and that no outgoing connection is given in the seconds until
+    the ranks have imported torch: those are given the higher ones.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def _start(

@@ -1,7 +1,7 @@
 """Commands of `python -m trainer` one after another on one rank; what each said, and how it ended.
 
-A command whose job says "kill" runs in a process of its own, without torchrun, that dies right
-before it commits its first slice.
+A command whose job says "kill" runs in a process of its own that dies right before it commits its
+first slice.
 """
 
 import io
@@ -23,18 +23,15 @@ from trainer.losses.reference_store import ReferenceStore
 
 def main() -> None:
     torch.set_num_threads(1)
-    port = int(os.environ["MASTER_PORT"])
-    found = []
-    for number, job in enumerate(json.loads(sys.argv[1])):
-        os.environ["MASTER_PORT"] = str(port + number)
-        found.append(killed(job["argv"]) if job.get("kill") else ended(job["argv"]))
-    answer(found)
+    # As without torchrun: one rank needs no port to meet others at.
+    del os.environ["RANK"]
+    jobs = json.loads(sys.argv[1])
+    answer([killed(job["argv"]) if job.get("kill") else ended(job["argv"]) for job in jobs])
 
 
 def killed(argv: list[str]) -> dict[str, Any]:
-    environment = {name: value for name, value in os.environ.items() if name != "RANK"}
     command = [sys.executable, __file__, "--die", json.dumps(argv)]
-    return {"status": subprocess.run(command, env=environment, timeout=120, check=False).returncode}
+    return {"status": subprocess.run(command, timeout=120, check=False).returncode}
 
 
 def die(argv: list[str]) -> None:

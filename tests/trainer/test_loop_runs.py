@@ -64,6 +64,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
     folder = tmp_path_factory.mktemp("runs")
     store = make_root(folder / "root")
     publish(store, "other", tokens=640)
+    publish(store, "wild", rate=1e30)
     publish_rebased(store, "rebased", publish(store, "copy"), 6)
 
     def job(
@@ -92,6 +93,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
         job("copy", "--keep", 1, ref="rebased"),
         job("other", ref="other"),
         job("other", ref="tiny"),
+        job("wild", "--save-every", 1, ref="wild"),
     ]
     first = run_ranks(WORKER, 1, json.dumps(alone))[0]
     for name in ("tensor", "stages"):
@@ -135,7 +137,7 @@ def test_a_run_learns_and_tells_of_every_step(left: Left) -> None:
 def test_every_command_ended_as_it_should(left: Left) -> None:
     ends = {name: end["status"] for name, end in left.ended.items()}
     wrong = {"0:killed": -KILL, "1:torn": -KILL, "3:asked": 128 + TERM, "two:asked": 128 + TERM}
-    wrong |= {"9:other": 1}
+    wrong |= {"9:other": 1, "10:wild": 1}
     assert {name: status for name, status in ends.items() if status} == wrong, left.ended
     assert all(end["status"] == ends[f"two:{name}"] for name, end in left.others.items())
 
@@ -255,9 +257,20 @@ def test_another_manifest_is_refused_with_the_way_out(left: Left) -> None:
     assert "manifest rebase tiny --phase pretrain --at-step 5" in told["error"]
 
 
+def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(left: Left) -> None:
+    told = left.ended["10:wild"]
+    step = len(left.steps("wild"))
+    assert told["kind"] == "ScriptoriumError"
+    assert f"phase pretrain, step {step}: the loss is " in told["error"]
+    assert "nan; the last" in told["error"]
+    assert f"checkpoint is that of step {step}" in told["error"]
+    assert f"manifest at pretrain {step} wild" in told["error"]
+    assert steps_of(left.folder / "wild/pretrain/checkpoints") == list(range(1, step + 1))[-3:]
+
+
 def test_a_run_holds_the_manifests_that_its_checkpoints_need(left: Left) -> None:
     held = {one.digest for one in pins(left.store)}
-    names = ("tiny", "other", "rebased")
+    names = ("tiny", "other", "rebased", "wild")
     assert held == {Refs(left.store).resolve(name).digest for name in names}
     assert {one.who for one in pins(left.store)} == {
         json.loads((path / "run.json").read_text())["holder"]

@@ -2,7 +2,11 @@
 
 import click
 
+from trainer.cli.hf import export, import_directory
+from trainer.cli.plan import plan
 from trainer.cli.reference import reference
+from trainer.cli.release import release
+from trainer.cli.report import ablate, curves
 from trainer.cli.run import run
 
 
@@ -15,5 +19,11 @@ def cli() -> None:
     """
 
 
+cli.add_command(plan)
+cli.add_command(export)
+cli.add_command(import_directory)
 cli.add_command(reference)
+cli.add_command(ablate)
+cli.add_command(curves)
+cli.add_command(release)
 cli.add_command(run)

@@ -6,6 +6,7 @@ from manifests.errors import ConfigError
 from manifests.objects.manifest import Manifest
 from manifests.objects.refs import Refs
 from manifests.resolve.types import Phase
+from manifests.spec.types import TokenizerName
 from manifests.store import Store
 from trainer.losses.choose import needs_reference
 
@@ -20,11 +21,11 @@ class HeldOut:
     phase: Phase
 
 
-def held_out(store: Store, name: str) -> HeldOut:
-    """The set that `REF#PHASE` names.
+def held_out(store: Store, name: str, tokenizer: TokenizerName) -> HeldOut:
+    """The set that `REF#PHASE` names, for a model of this tokenizer.
 
     Raises:
-        ConfigError: There is none, or it is of pairs.
+        ConfigError: There is none, it is of pairs, or of another tokenizer.
     """
     ref, mark, phase_name = name.partition("#")
     if not (mark and phase_name):
@@ -33,6 +34,11 @@ def held_out(store: Store, name: str) -> HeldOut:
     phases = {phase.name: phase for phase in manifest.root.phases}
     if phase_name not in phases:
         raise ConfigError(f"--eval {name}: {ref} has the phases {', '.join(phases)}")
+    if manifest.root.tokenizer != tokenizer:
+        raise ConfigError(
+            f"--eval {name}: its tokens are those of {manifest.root.tokenizer.name}, and the run's"
+            f" of {tokenizer.name}; build the held-out manifest over steps of the same tokenizer"
+        )
     if needs_reference(phases[phase_name].train):
         raise ConfigError(f"--eval {name}: a phase of pairs has no loss without its reference")
     return HeldOut(name=name, manifest=manifest, phase=phases[phase_name])

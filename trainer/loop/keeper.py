@@ -34,7 +34,7 @@ class Keeper:
         part = directories.part_of(folder, step)
         checkpoint.save(part, machine.chunks, machine.optimizer)
         barrier()
-        if machine.place.first:
+        if machine.place.first:  # all others have theirs on the disk
             directories.publish(part, self._state(step, losses))
             directories.prune(folder, self._task.request.keep)
         self.saved = step

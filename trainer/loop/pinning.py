@@ -5,6 +5,7 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
+from manifests.errors import ConfigError
 from manifests.objects.pins import pin, pins, unpin
 from manifests.store import Store
 from trainer.loop.directories import directory_of, steps_of
@@ -34,6 +35,21 @@ def needed(out: Path) -> set[str]:
     folders = [path for path in out.glob("*/checkpoints") if path.is_dir()]
     paths = [directory_of(folder, step) for folder in folders for step in steps_of(folder)]
     return {read_state(path).manifest for path in paths}
+
+
+def let_all_go(store: Store, out: Path) -> list[str]:
+    """Hold nothing any longer for a run whose folder is about to go; what went.
+
+    Raises:
+        ConfigError: There is no run in that folder.
+    """
+    if not (out / _FILE).exists():
+        raise ConfigError(f"{out}: no run; give the --out of one")
+    holder = holder_of(out)
+    gone = sorted(one.digest for one in pins(store) if one.who == holder)
+    for digest in gone:
+        unpin(store, digest, holder)
+    return gone
 
 
 def let_go(store: Store, out: Path, current: str = "") -> list[str]:

@@ -15,7 +15,7 @@ from manifests.spec.facts import Fact
 from manifests.store import Store, open_store
 from trainer.loop.ancestry import refuse_other_manifest
 from trainer.loop.cuts import refuse_odd_batches
-from trainer.loop.directories import newest
+from trainer.loop.directories import newest, steps_of
 from trainer.loop.heldout import HeldOut, held_out
 from trainer.loop.origins import (
     Checkpoint,
@@ -130,7 +130,9 @@ def open_run(request: Request) -> Run:
         store=store,
         manifest=manifest,
         phases=phases,
-        evaluations=tuple(held_out(store, name) for name in request.evaluations),
+        evaluations=tuple(
+            held_out(store, name, manifest.root.tokenizer) for name in request.evaluations
+        ),
     )
 
 
@@ -183,9 +185,26 @@ def _refuse(task: Task) -> None:
     data, phase = task.parallel.data, task.phase
     refuse_odd_batches(phase, task.begin, data_parallel=data, micro_batch=task.micro_batch)
     if task.resumed:
+        _refuse_overtaken(task)
         refuse_other_manifest(task.resumed[1], task.manifest, task.request.ref)
         refuse_other_training(task.resumed, task.model.precision, task.settings.model_seed)
     if found := task.resumed or task.origin:
         refuse_other_model(found, task.model.digest(), task.model_name)
         if task.with_optimizer_of:
             refuse_other_optimizer(found, task.request.distributed_optimizer)
+
+
+def _refuse_overtaken(task: Task) -> None:
+    """Raise ConfigError where the phase before it, in the same run, has gone on since it began."""
+    assert task.resumed
+    state = task.resumed[1]
+    before = task.request.out / task.phase.after / "checkpoints"
+    after_it = not task.request.phases or task.phase.after in task.request.phases
+    if not (state.origin and after_it and Path(state.origin.path).parent == before):
+        return
+    if (newest_step := max(steps_of(before), default=0)) > state.origin.step:
+        raise ConfigError(
+            f"phase {task.phase.name} began from step {state.origin.step:,} of"
+            f" {task.phase.after}, which is at step {newest_step:,} now: remove {task.folder} to"
+            f" begin it anew, or go on as it is with --phase {task.phase.name}"
+        )

@@ -1,5 +1,6 @@
 """A run: its phases one after another, each from what the one before it left."""
 
+from manifests.errors import DataError
 from trainer.data.probes import check_ranks
 from trainer.data.samples import PhaseData
 from trainer.loop import directories
@@ -7,7 +8,7 @@ from trainer.loop.learning import load, objective_of, origin_of
 from trainer.loop.machine import build, place_of
 from trainer.loop.phase import Outcome, PhaseRun
 from trainer.loop.pinning import hold, let_go
-from trainer.loop.ranks import barrier
+from trainer.loop.ranks import barrier, from_first
 from trainer.loop.request import Request
 from trainer.loop.samples import Samples
 from trainer.loop.seen import forget_after
@@ -60,6 +61,12 @@ def _phase(task: Task, data: PhaseData, asked: Asked) -> Outcome:
             checkpoint=str(path),
         )
     place = place_of(task.parallel)
+    begin = from_first(task.begin)
+    if task.begin != begin:
+        raise DataError(
+            f"rank {place.rank} sees a checkpoint of step {task.begin:,} in {task.checkpoints}, and"
+            f" rank 0 one of step {begin:,}; all ranks have to see the same --out"
+        )
     check_ranks(data)
     barrier()  # all have made their task of what was there
     if place.first:

@@ -1,0 +1,1 @@
+"""What trainings came to, for people: loss curves, and mixtures beside each other."""
