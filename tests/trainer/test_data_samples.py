@@ -55,6 +55,8 @@ def same_rows(batch: Batch, slowly: Slowly) -> Counter[str]:
         ("sft", {"segments", "padded", "unlearned"}),
         ("talked", {"segments", "unlearned"}),
         ("dpo", {"segments", "padded", "pair", "unlearned"}),
+        ("small", {"segments", "unlearned"}),
+        ("read", {"segments", "padded", "pair", "unlearned"}),
     ],
 )
 def test_a_batch_holds_what_loops_over_all_documents_find(
