@@ -6,14 +6,16 @@ A call begins only below the bound, so what overshoots it is the calls that were
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from infra.teacher.idle import IdleSlots, Place
 from manifests.completions import Completion
 
 
 class Allowance:
     """Counts the tokens that teachers wrote for one worker; holds calls back beyond its grant."""
 
-    def __init__(self, *, bounded: bool) -> None:
+    def __init__(self, *, bounded: bool, idle: IdleSlots) -> None:
         """`bounded`: nothing may be asked before the first grant."""
+        self._idle = idle
         self._most: int | None = 0 if bounded else None
         self._more = asyncio.Event()
         self.asked_tokens = 0
@@ -25,7 +27,8 @@ class Allowance:
         """Make a call once it is allowed."""
         while self._most is not None and self.asked_tokens >= self._most:
             self._more.clear()
-            await self._more.wait()
+            with self._idle.at(Place.WAITING):
+                await self._more.wait()
         self.asking += 1
         try:
             completion = await call()

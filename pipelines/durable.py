@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+from infra.teacher.idle import IdleSlots, Place
 from manifests.completions import Completion
 from manifests.errors import StoreFull
 from manifests.segments import write_segment
@@ -37,8 +38,10 @@ Written = TypeVar("Written")
 class Journal:
     """Writes the new completions of all the tasks of one worker, batch after batch."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, idle: IdleSlots | None = None) -> None:
+        """`idle`: hears of answers that are held."""
         self._store = store
+        self._idle = idle or IdleSlots()
         self._waiting: dict[str, dict[str, Completion]] = {}
         self._count = 0
         self._filling = 1
@@ -62,7 +65,8 @@ class Journal:
 
     async def append(self, prefix: str, key: str, completion: Completion) -> None:
         """Take an answer to be written; waits while a whole flush is ahead of it."""
-        await self._room.acquire()
+        with self._idle.at(Place.HELD):
+            await self._room.acquire()
         if self._failure:
             self._room.release()  # the next that waits must hear of it too
             raise self._failure

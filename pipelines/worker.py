@@ -4,10 +4,11 @@ import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from infra.sandbox.bubblewrap import Sandbox
 from infra.teacher.models import Endpoint
+from infra.teacher.policy import PoolPolicy
 from infra.teacher.pool import TeacherPool
 from infra.teacher.snapshot import PoolSnapshot
 from manifests.store import open_store
@@ -31,6 +32,7 @@ class WorkerConfig:
     """Rows worked on at once, over all open tasks."""
     bounded: bool = False
     """Whether it asks only as much as its driver grants."""
+    policy: PoolPolicy = field(default_factory=PoolPolicy)
 
 
 @dataclass(slots=True)
@@ -63,13 +65,14 @@ class Worker:
 
     def __init__(self, config: WorkerConfig) -> None:
         self.store = open_store(config.root)
-        self.pool = TeacherPool(config.endpoints, config.roles)
-        self.journal = Journal(self.store)
+        self.pool = TeacherPool(config.endpoints, config.roles, config.policy)
+        self.idle = self.pool.idle
+        self.journal = Journal(self.store, self.idle)
         self.room = Room(self.store)
         self.sandbox = Sandbox()
         self.items = asyncio.Semaphore(config.items_in_flight)
         self.tries = Tries(self.store)
-        self.allowance = Allowance(bounded=config.bounded)
+        self.allowance = Allowance(bounded=config.bounded, idle=self.idle)
         self._name = secrets.token_hex(8)
         self.counts = ItemCounts()
         self.running: set[asyncio.Task[object]] = set()

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from infra.teacher.breaker import RetryBudget, State
 from infra.teacher.events import EventKind, EventLog
+from infra.teacher.idle import IdleSlots, Place
 from infra.teacher.lease import Lease
 from infra.teacher.line import Line, Waiter
 from infra.teacher.policy import PoolPolicy
@@ -30,10 +31,16 @@ class Group:
     """Slots of one teacher's replicas."""
 
     def __init__(
-        self, name: str, replicas: Sequence[Replica], policy: PoolPolicy, events: EventLog
+        self,
+        name: str,
+        replicas: Sequence[Replica],
+        policy: PoolPolicy,
+        events: EventLog,
+        idle: IdleSlots,
     ) -> None:
         self.name, self.replicas, self.policy = name, list(replicas), policy
-        self._events = events
+        self._events, self._idle = events, idle
+        idle.add_slots(policy.slots * len(self.replicas))
         self.budget = RetryBudget(policy.retry_ratio, policy.retry_floor)
         self.over_budget = False
         self.paused_since: float | None = None
@@ -74,11 +81,12 @@ class Group:
         if home is not None and not self.over_budget:
             replica = self._with_room(home, mark, avoid)
             if replica is not None:
-                return replica, replica.take(mark, role)
+                return replica, self._take(replica, mark, role)
             home.limiter.bound = True
         waiter = self._stand_in_line(home, mark, role, avoid)
         try:
-            return await waiter.slot
+            with self._idle.at(Place.WAITING):
+                return await waiter.slot
         except asyncio.CancelledError:
             self._leave(waiter)
             raise
@@ -105,7 +113,13 @@ class Group:
     def release(self, replica: Replica, lease: Lease) -> None:
         """Give a slot back; the next call in line gets it."""
         replica.leases.take_back(lease)
+        self._idle.freed(replica.in_flight, self.policy.slots)
         self.dispatch(replica)
+
+    def _take(self, replica: Replica, affinity: int, role: str) -> Lease:
+        lease = replica.take(affinity, role)
+        self._idle.taken(replica.in_flight, self.policy.slots)
+        return lease
 
     def dispatch(self, replica: Replica, steal: bool = True) -> None:
         """Give this replica's free slots to calls that wait for it, then to those of others."""
@@ -117,7 +131,7 @@ class Group:
                 waiter = replica.line.pop()
             if waiter is None:
                 return
-            waiter.slot.set_result((replica, replica.take(waiter.affinity, waiter.role)))
+            waiter.slot.set_result((replica, self._take(replica, waiter.affinity, waiter.role)))
 
     def hold(self, replica: Replica, seconds: float) -> None:
         """Start no call at this replica for a while (Retry-After)."""
@@ -149,6 +163,7 @@ class Group:
         _log.info("teacher %s joins (%s)", replica.endpoint.url, self.name)
         self._events.add(EventKind.JOINED, self.name, replica.endpoint.url, "")
         self.replicas.append(replica)
+        self._idle.add_slots(self.policy.slots)
         self._failure = None
         self._settle()
 

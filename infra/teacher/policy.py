@@ -58,5 +58,8 @@ class PoolPolicy:
     probe_cap_seconds: float = 15.0
     canary_tokens: int = 8
     canary_seconds: float = 120.0
+    slots: int = 0
+    """Calls that each endpoint runs at once for this pool, where that is known: then its empty
+    slots are counted, by reason; 0: they are not."""
     give_up_after_seconds: float | None = None
     """Fail waiting calls when no endpoint has answered for so long; None waits for ever."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 from infra.teacher.breaker import State
 from infra.teacher.events import EventKind, EventLog
 from infra.teacher.group import Group
+from infra.teacher.idle import IdleSlots, Place
 from infra.teacher.models import Endpoint
 from infra.teacher.policy import PoolPolicy
 from infra.teacher.probe import Prober
@@ -76,7 +77,11 @@ class TeacherPool:
             replica = Replica(endpoint, self._policy)
             by_teacher.setdefault(endpoint.teacher.name, []).append(replica)
         self._events = EventLog()
-        self._groups = {n: Group(n, rs, self._policy, self._events) for n, rs in by_teacher.items()}
+        self.idle = IdleSlots()
+        self._groups = {
+            name: Group(name, replicas, self._policy, self._events, self.idle)
+            for name, replicas in by_teacher.items()
+        }
         self._roles = cast_roles(roles, list(by_teacher))
         self._requests = self._retries = self._active = 0
         self._idle = asyncio.Event()
@@ -243,7 +248,7 @@ class TeacherPool:
                 group.set_over_budget(True)
                 self._spawn(self._prober.until_calm(group))
             return
-        with suppress(TimeoutError):
+        with suppress(TimeoutError), self.idle.at(Place.RETRYING):
             async with asyncio.timeout(self._backoff(tries.retries)):
                 await self._stopping.wait()
 
@@ -264,6 +269,7 @@ class TeacherPool:
             retries=self._retries,
             canaries=self._prober.canaries,
             events=self._events.last,
+            idle=self.idle.told(),
         )
 
     async def drain(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.teacher.events import PoolEvent
+from infra.teacher.idle import IdleTime
 from infra.teacher.replica import Replica
 
 
@@ -51,6 +52,8 @@ class PoolSnapshot:
     canaries: int
     events: tuple[PoolEvent, ...]
     """What happened to its replicas last."""
+    idle: IdleTime
+    """Why its slots were empty."""
 
 
 def endpoint_snapshot(replica: Replica, now: float) -> EndpointSnapshot:

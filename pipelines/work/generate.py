@@ -7,7 +7,8 @@ a task again over its completions repeats no call and gives the same bytes.
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -15,6 +16,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from generators.contract import Curator, Generator, Method, Tools, attempt
+from infra.teacher.idle import Place
 from manifests import layout
 from manifests.commits import Commit, InputShard, read_commit, task_id
 from manifests.completions import Completion, Prompt
@@ -70,8 +72,27 @@ class _Item:
         self._worker = worker
         self._completions = completions
         self._calls: dict[str, Call] = {}
+        self._asking = 0
 
     async def complete(self, prompt: Prompt) -> Completion:
+        with self._busy():
+            return await self._complete(prompt)
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """While any of its calls is under way the item is not between two of them."""
+        idle = self._worker.idle
+        self._asking += 1
+        if self._asking == 1:
+            idle.move(Place.BETWEEN, -1)
+        try:
+            yield
+        finally:
+            self._asking -= 1
+            if not self._asking:
+                idle.move(Place.BETWEEN, 1)
+
+    async def _complete(self, prompt: Prompt) -> Completion:
         pool = self._worker.pool
         key = prompt.key(pool.teacher_of(prompt.role))
         call = partial(pool.complete, prompt, affinity=self._id)
@@ -86,7 +107,8 @@ class _Item:
         return completion
 
     async def _ask(self, call: Callable[[], Awaitable[Completion]]) -> Completion:
-        await self._worker.room.wait()
+        with self._worker.idle.at(Place.WAITING):
+            await self._worker.room.wait()
         return await self._worker.allowance.ask(call)
 
     @property
@@ -106,10 +128,11 @@ async def run_generate(task: GenerateTask, worker: Worker) -> Commit:
     done = await asyncio.to_thread(read_commit, store, task.step, identity)
     if done is not None:
         return done
-    table, shard = await asyncio.to_thread(read_input, store, task.input_step, task.slice)
     prefix = layout.completions_prefix(task.step, identity)
-    stored = await asyncio.to_thread(read_segments, store, prefix)
-    reusable = await asyncio.to_thread(_reusable, store, task)
+    with worker.idle.at(Place.PLANNED):
+        table, shard = await asyncio.to_thread(read_input, store, task.input_step, task.slice)
+        stored = await asyncio.to_thread(read_segments, store, prefix)
+        reusable = await asyncio.to_thread(_reusable, store, task)
     completions = TaskCompletions(worker.journal, prefix, stored, reusable)
     made = await _all_items(task, table, worker, completions)
     outcome = await asyncio.to_thread(_outcome, task, made, shard, completions, store)
@@ -145,7 +168,7 @@ async def _all_items(
 async def _one(
     task: GenerateTask, row: Source, worker: Worker, completions: TaskCompletions
 ) -> Made:
-    async with worker.items:
+    async with _turn(worker):
         item = _Item(row.id, worker, completions)
         tools = Tools(complete=item.complete, execute=worker.sandbox)
         name = task.work.method.name
@@ -166,6 +189,18 @@ async def _one(
         worker.counts.accepted += 1
         unique = {out.id: out for out in made}
         return row.id, [replace(out, lineage=item.lineage) for out in unique.values()]
+
+
+@asynccontextmanager
+async def _turn(worker: Worker) -> AsyncIterator[None]:
+    """One of the items that are worked on at once."""
+    with worker.idle.at(Place.UNBEGUN):
+        await worker.items.acquire()
+    try:
+        with worker.idle.at(Place.BEGUN), worker.idle.at(Place.BETWEEN):
+            yield
+    finally:
+        worker.items.release()
 
 
 async def _one_alone(

@@ -9,6 +9,7 @@ import pytest
 
 from infra.teacher.events import EventLog
 from infra.teacher.group import Group
+from infra.teacher.idle import IdleSlots
 from infra.teacher.lease import Leases
 from infra.teacher.models import Endpoint, Teacher
 from infra.teacher.policy import LimitPolicy, PoolPolicy
@@ -93,7 +94,7 @@ def test_a_cancel_at_the_moment_the_slot_is_given_loses_no_slot() -> None:
         one = PoolPolicy(limit=LimitPolicy(initial=1))
         end = Endpoint("http://127.0.0.1:1", "m@r1", Teacher("m", "r1"))
         replica = Replica(end, one)
-        group = Group("m@r1", [replica], one, EventLog())
+        group = Group("m@r1", [replica], one, EventLog(), IdleSlots())
         _, lease = await group.acquire("a", "writer", None)
         second = asyncio.create_task(group.acquire("a", "writer", None))
         third = asyncio.create_task(group.acquire("a", "writer", None))

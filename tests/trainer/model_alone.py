@@ -28,8 +28,7 @@ from tests.trainer.model_checks import (
 )
 from tests.trainer.ranks import answer
 from trainer.loop import checkpoint
-from trainer.model import initial, shims
-from trainer.model.build import build_model
+from trainer.model import build, initial, shims
 from trainer.model.config import ModelConfig, Recompute
 from trainer.model.leak import check_no_leak
 from trainer.model.masks import attention, call, dense_mask
@@ -173,7 +172,9 @@ def bases() -> list[float]:
 
 def saved_bytes(config: ModelConfig, recompute: Recompute, length: int) -> int:
     """What autograd keeps in a forward pass, weights left out."""
-    (chunk,) = build_model(config, sequence_length=length, parallel=ALONE, recompute=recompute)
+    (chunk,) = build.build_model(
+        config, sequence_length=length, parallel=ALONE, recompute=recompute
+    )
     weights = {parameter.untyped_storage().data_ptr() for parameter in chunk.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -214,6 +215,44 @@ def activations() -> dict[str, list[float]]:
     return found
 
 
+def packed() -> dict[str, Any]:
+    """What a model of Transformer Engine is called with, by a stand-in: there is none here."""
+    got: dict[str, Any] = {}
+
+    def model(**given: Any) -> torch.Tensor:
+        got.update(given)
+        return given["input_ids"].float()
+
+    tensors = {
+        "tokens": torch.arange(12).reshape(2, 6),
+        "position_ids": torch.arange(6).expand(2, -1),
+        "cu_seqlens": torch.tensor([0, 4, 6, 12]),
+        "max_seqlen": torch.tensor(6),
+    }
+    output = call(model, tensors, tensors["tokens"] + 1)
+    params = got["packed_seq_params"]
+    return {
+        "same": torch.equal(output, tensors["tokens"].float()),
+        "labels": got["labels"].tolist(),
+        "position_ids": got["position_ids"].tolist(),
+        "mask": got["attention_mask"],
+        "starts": [params.cu_seqlens_q.tolist(), params.cu_seqlens_kv.tolist()],
+        "longest": [params.max_seqlen_q, params.max_seqlen_kv],
+        "format": params.qkv_format,
+    }
+
+
+def fp32_with_transformer_engine() -> str:
+    stock, build.has_transformer_engine = build.has_transformer_engine, lambda: True
+    try:
+        build.transformer_config(CONFIG, ALONE, Recompute.NONE)
+    except ConfigError as error:
+        return str(error)
+    finally:
+        build.has_transformer_engine = stock
+    return ""
+
+
 def trained() -> dict[str, Any]:
     bf16 = replace(CONFIG, precision="bf16")
     made: dict[str, Callable[[], Any]] = {
@@ -240,6 +279,8 @@ def main() -> None:
         "normal": normal(),
         "deviations": deviations(),
         "bases": bases(),
+        "packed": packed(),
+        "fp32_with_transformer_engine": fp32_with_transformer_engine(),
         "activations": activations(),
         "trained": trained(),
     }

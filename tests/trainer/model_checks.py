@@ -7,15 +7,17 @@ import numpy as np
 import torch
 from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
 
+from trainer.loop.machine import Machine, place_of
 from trainer.loop.optimizer import build_optimizer
 from trainer.loop.settings import Settings
-from trainer.loop.step import Machine, learn, means
+from trainer.loop.step import learn, means
 from trainer.losses.choose import objective
-from trainer.model.build import build_model, dtype
+from trainer.model.build import build_model
 from trainer.model.config import ModelConfig, Recompute, read_config
 from trainer.model.parallel import Parallel, device
 
 LENGTH, VOCABULARY, SAMPLES = 32, 257, 4
+LEARNED = objective({"loss": "language_model"})
 CONFIG = read_config("tiny").model.with_vocabulary(VOCABULARY)
 
 
@@ -65,14 +67,19 @@ def machine(
         )
         for chunk in model(parallel, config, recompute=recompute)
     ]
-    settings = Settings(learning_rate=3e-3, precision=config.precision)
+    bf16 = config.precision == "bf16"
     return Machine(
+        place=place_of(parallel),
         chunks=chunks,
-        optimizer=build_optimizer(chunks, settings, dtype(config), distributed=distributed),
-        objective=objective({"loss": "language_model"}),
+        optimizer=build_optimizer(
+            chunks, Settings(learning_rate=3e-3), bf16=bf16, distributed=distributed
+        ),
+        distributed=distributed,
         device=device(),
         sequence_length=LENGTH,
         micro_batch=2,
+        flops_per_token=0.0,
+        peak=None,
     )
 
 
@@ -84,7 +91,7 @@ def losses(machine: Machine, parallel: Parallel, steps: range) -> list[tuple[flo
         count = SAMPLES // parallel.data
         first = step * SAMPLES + mine * count
         batches = [window([at, at + 1]) for at in range(first, first + count, 2)]
-        sums, norm = learn(machine, iter(batches), len(batches))
+        sums, norm = learn(machine, LEARNED, iter(batches), len(batches))
         found.append((means(sums)["loss"], norm))
     return found
 

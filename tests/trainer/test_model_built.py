@@ -113,6 +113,21 @@ def test_packed_windows_lie_one_behind_the_other() -> None:
     assert longest == 8
 
 
+def test_a_packed_micro_batch_is_one_row_and_comes_back_as_windows(alone: Any) -> None:
+    found = alone["packed"]
+    assert found["same"]
+    assert found["labels"] == [list(range(1, 13))]
+    assert found["position_ids"] == [[*range(6), *range(6)]]
+    assert found["mask"] is None
+    assert found["starts"] == [[0, 4, 6, 12]] * 2
+    assert found["longest"] == [6, 6]
+    assert found["format"] == "thd"
+
+
+def test_packed_windows_in_fp32_are_refused(alone: Any) -> None:
+    assert alone["fp32_with_transformer_engine"].startswith("precision fp32: the attention of")
+
+
 def test_a_sound_model_leaks_nothing_where_a_causal_mask_would(alone: Any, two: Any) -> None:
     for found in [alone["leaks"], *(rank[name] for rank in two for name in LAYOUTS)]:
         assert found["across"] == 0

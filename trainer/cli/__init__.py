@@ -3,6 +3,7 @@
 import click
 
 from trainer.cli.hf import export, import_directory
+from trainer.cli.plan import plan
 from trainer.cli.reference import reference
 from trainer.cli.release import release
 from trainer.cli.report import ablate, curves
@@ -18,6 +19,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(plan)
 cli.add_command(export)
 cli.add_command(import_directory)
 cli.add_command(reference)

@@ -4,6 +4,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from manifests.errors import ConfigError
 from trainer.model.config import ModelConfig, Recompute
 from trainer.model.initial import initialise
 from trainer.model.parallel import Parallel, device
@@ -61,12 +62,21 @@ def dtype(config: ModelConfig) -> "torch.dtype":
 
 
 def transformer_config(config: ModelConfig, parallel: Parallel, recompute: Recompute) -> Any:
-    """Megatron's TransformerConfig."""
+    """Megatron's TransformerConfig.
+
+    Raises:
+        ConfigError: There are no layers of that precision here.
+    """
     import torch
     from megatron.core.distributed.finalize_model_grads import finalize_model_grads
     from megatron.core.transformer.transformer_config import TransformerConfig
 
     packed = has_transformer_engine()
+    if packed and config.precision == "fp32":
+        raise ConfigError(
+            "precision fp32: the attention of Transformer Engine takes packed windows in bf16 only;"
+            ' write precision = "bf16" in the configuration or in the phase\'s facts'
+        )
     return TransformerConfig(
         num_layers=config.layers,
         hidden_size=config.hidden,
@@ -78,6 +88,7 @@ def transformer_config(config: ModelConfig, parallel: Parallel, recompute: Recom
         normalization="RMSNorm",
         gated_linear_unit=True,
         bias_activation_fusion=True,  # keeps the input of SwiGLU only
+        apply_rope_fusion=packed,  # without, a packed row is turned segment by segment
         activation_func=torch.nn.functional.silu,
         add_bias_linear=False,
         attention_dropout=config.dropout,
