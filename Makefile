@@ -4,7 +4,7 @@ VENV = .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 ROOT ?= runs-local/quickstart
 
-.PHONY: help setup setup-teacher sandbox quickstart test check fmt bench bench-manifests soak
+.PHONY: help setup setup-teacher sandbox quickstart test check fmt bench bench-manifests bench-teacher soak
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -35,13 +35,16 @@ fmt: setup  ## Format the code
 	@$(VENV)/ruff check --fix -q .
 	@$(VENV)/ruff format .
 
-bench: setup  ## Run the benchmarks, a table each (but for bench-manifests)
-	@for b in $(filter-out %/bench_manifests.py,$(wildcard benchmarks/bench_*.py)); do \
+bench: setup  ## Run the benchmarks, a table each (but for bench-manifests and bench-teacher)
+	@for b in $(filter-out %/bench_manifests.py %/bench_teacher.py,$(wildcard benchmarks/bench_*.py)); do \
 	  $(VENV)/python -m benchmarks.$$(basename $$b .py) || exit 1; \
 	done
 
 soak: setup  ## Runs under faults and kills for MINUTES (60), then a report: REPORT=FILE keeps it
 	@$(VENV)/python -m benchmarks.soak --minutes $(or $(MINUTES),60) $(if $(REPORT),--report $(REPORT))
+
+bench-teacher: setup  ## How full whole systems keep their teacher, what a crash costs; PEERS=PYTHON compares
+	@$(VENV)/python -m benchmarks.bench_teacher $(if $(PEERS),--peers $(PEERS)) $(BENCH)
 
 bench-manifests: setup  ## What versioning a mixture costs, up to a million shards; DVC=PROGRAM compares
 	@$(VENV)/python -m benchmarks.bench_manifests $(if $(DVC),--dvc $(DVC))
