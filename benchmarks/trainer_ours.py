@@ -9,21 +9,23 @@ process of its own, whose peak memory is then that of the figure.
 
 import argparse
 import json
-import os
 import resource
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests import layout
-from manifests.commits import Commit, Ledger, publish, task_id
+from manifests.commits import Commit, Ledger, publish, read_commits, task_id
 from manifests.fingerprint import canonical_json, sha256
 from manifests.index import build_index
 from manifests.objects.manifest import Manifest
@@ -35,6 +37,9 @@ from manifests.store import Store, open_store
 from manifests.tables import to_table
 from manifests.token_files import ROW_IDS, TokenFacts, token_file_bytes
 from manifests.token_rows import Form, TokenDocument
+
+if TYPE_CHECKING:
+    from trainer.data.samples import PhaseData
 
 TOKENIZER, VOCABULARY, END = "cl100k@0123456789ab", 100_352, 100_257
 SHARD_IDS = 1 << 26
@@ -57,27 +62,34 @@ def document_lengths(ids: int) -> np.ndarray:
     return lengths if lengths[-1] >= 0 else lengths[:-1]
 
 
+def name_of(samples: int, length: int) -> str:
+    """The manifest of so many samples in windows of this length."""
+    return f"samples{samples}-of{length}"
+
+
 def make(root: Path, samples: int, length: int) -> None:
-    """A manifest `bench` whose phase has so many samples, an epoch of so many shards."""
+    """A manifest whose phase has about so many samples, an epoch of as many shards as that takes;
+    all of them in one root.
+    """
+    from manifests.cli.building import make_plan, publish_plan
+
     store = open_store(str(root))
-    commit = publish(store, _commit(store))
+    if not store.exists(layout.step_file(STEP)):
+        publish(store, _commit(store))
     store.put(layout.step_file(STEP), canonical_json({"address": STEP, "slices": 1}))
     build_index(store, STEP)
+    (commit,) = read_commits(store, STEP)
     tokens = commit.stats.tokens + commit.ledger.rows
-    shards = -(-samples * length // tokens) + 1
-    _repeat(store, shards)
-    steps = samples // GLOBAL_BATCH
+    _repeat(store, -(-samples * length // tokens) + 1)
     spec = root / "mixture.toml"
     spec.write_text(
-        'schema = "scriptorium.mixture/1"\nname = "bench"\nseed = 1234\n'
+        f'schema = "scriptorium.mixture/1"\nname = "{name_of(samples, length)}"\nseed = 1234\n'
         f'\n[tokenizer]\nname = "{TOKENIZER}"\nend_of_document = {END}\n'
         '\n[sources.web]\nfrom = "web_tokens@1"\n'
-        f"\n[phases.pretrain]\ntokens = {steps * GLOBAL_BATCH * length}\n"
+        f"\n[phases.pretrain]\ntokens = {samples // GLOBAL_BATCH * GLOBAL_BATCH * length}\n"
         f"sequence_length = {length}\nglobal_batch = {GLOBAL_BATCH}\n"
         "\n[phases.pretrain.mix]\nweb = 1\n"
     )
-    from manifests.cli.building import make_plan, publish_plan
-
     publish_plan(store, make_plan(store, spec), "", None)
 
 
@@ -142,48 +154,52 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def start(root: Path, cache: Path, at: float, batch: int) -> dict[str, Any]:
-    """Seconds from nothing open to a batch at a part of the phase; peak memory above base."""
-    import pyarrow.compute  # noqa: F401
-
-    # What a program that trains has loaded before; the first manifest brings pydantic.
-    import pydantic  # noqa: F401
-
+def opened(root: Path, name: str, cache: Path) -> "PhaseData":
+    """The phase of a manifest."""
     from trainer.data.samples import PhaseData
 
-    base, began = peak(), time.perf_counter()
     store = open_store(str(root))
-    data = PhaseData(Manifest(store, Refs(store).resolve("bench").digest), "pretrain", cache)
-    opened = time.perf_counter()
+    return PhaseData(Manifest(store, Refs(store).resolve(name).digest), "pretrain", cache)
+
+
+def start(root: Path, name: str, cache: Path, at: float, batch: int) -> dict[str, Any]:
+    """Seconds from nothing open to a batch at a part of the phase; peak memory above base."""
+    # Modules are what every program has loaded that trains: Arrow brings pandas, if it is there.
+    for module in ("pandas", "pyarrow.compute", "pydantic", "trainer.data.samples"):
+        with suppress(ImportError):
+            import_module(module)
+    base, began, used = peak(), time.perf_counter(), time.process_time()
+    data = opened(root, name, cache)
     first = int(at * data.samples)
     data.batch(np.arange(first, first + batch, dtype=np.int64))
-    done = time.perf_counter()
     return {
-        "samples": data.samples,
-        "open": opened - began,
-        "seconds": done - began,
+        "seconds": time.perf_counter() - began,
+        "cpu": time.process_time() - used,
         "megabytes": peak() - base,
+        "samples": data.samples,
+        "shards": data.shards,
     }
 
 
-def speed(root: Path, cache: Path, batch: int, seconds: float, mask: str) -> dict[str, Any]:
-    """Tokens a second that one process gives in batches, whole ones with all their fields."""
-    from trainer.data.samples import PhaseData
-
-    store = open_store(str(root))
-    data = PhaseData(Manifest(store, Refs(store).resolve("bench").digest), "pretrain", cache)
-    if mask == "causal":
-        from dataclasses import replace
-
-        data.rules = replace(data.rules, apart=False)
-    rows = _rows(data.samples, batch)
+def speed(
+    root: Path, name: str, cache: Path, batch: int, seconds: float, mask: str
+) -> dict[str, Any]:
+    """Tokens that one process gives in batches, whole ones with all their fields: a second, and a
+    second of CPU time.
+    """
+    data = opened(root, name, cache)
+    data.rules = replace(data.rules, apart=mask == "document")
     # Shards are opened on the way; what is asked for is the speed after that.
-    for _ in islice(data.batches(rows), max(1, 512 // batch)):
+    batches = data.batches(_rows(data.samples, batch))
+    for _ in islice(batches, 2048 // batch):
         pass
-    count, began, batches = 0, time.perf_counter(), data.batches(rows)
+    count, began, used = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - began < seconds:
         count += next(batches).tokens.size
-    return {"tokens": count / (time.perf_counter() - began)}
+    return {
+        "tokens": count / (time.perf_counter() - began),
+        "tokens_a_core": count / (time.process_time() - used),
+    }
 
 
 def _rows(samples: int, batch: int) -> Iterator[np.ndarray]:
@@ -200,18 +216,19 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10**6)
     parser.add_argument("--length", type=int, default=4096)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--cache", default="cache", help="folder below the root")
     parser.add_argument("--at", type=float, default=0.0, help="part of the phase that is over")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--mask", choices=["document", "causal"], default="document")
     given = parser.parse_args()
-    cache = given.root / "cache"
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    name, cache = name_of(given.samples, given.length), given.root / given.cache
     if given.what == "make":
         make(given.root, given.samples, given.length)
     elif given.what == "start":
-        print(json.dumps(start(given.root, cache, given.at, given.batch)))
+        print(json.dumps(start(given.root, name, cache, given.at, given.batch)))
     else:
-        print(json.dumps(speed(given.root, cache, given.batch, given.seconds, given.mask)))
+        found = speed(given.root, name, cache, given.batch, given.seconds, given.mask)
+        print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ _LARGEST_BATCH = 1024
 _FEWEST = 16
 """Samples of the smallest source, and steps, that a first plan should have."""
 _SCHEMA_LINE = re.compile(r"\A#:schema .*\n(#\n)?")
-_TOKENIZER = re.compile(r'^name = "[^"@]*@0{12}".*$', re.MULTILINE)
+_TOKENIZER = re.compile(r'^name = "cl100k@[0-9a-f]{12}"', re.MULTILINE)
 
 
 def templates() -> list[str]:
@@ -33,7 +33,7 @@ def templates() -> list[str]:
 
 
 def from_template(name: str, tokenizer: str) -> str:
-    """A shipped mixture, with this tokenizer where it leaves it open."""
+    """A shipped mixture, with this tokenizer in the place of phi-4's."""
     text = (resources.files("manifests") / "mixtures" / f"{name}.toml").read_text("utf-8")
     if tokenizer:
         text = _TOKENIZER.sub(f'name = "{tokenizer}"', text)

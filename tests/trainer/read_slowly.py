@@ -121,6 +121,27 @@ judged = {{ epochs = 2 }}
 [phases.dpo.train]
 loss = "dpo"
 
+[phases.small]
+after = "dpo"
+sequence_length = 8
+global_batch = 2
+
+[phases.small.mix]
+code = {{ epochs = 1 }}
+
+[phases.small.train]
+end_of_document = "mask"
+
+[phases.read]
+after = "small"
+sequence_length = 96
+global_batch = 2
+layout = "document"
+unit = "samples"
+
+[phases.read.mix]
+judged = {{ epochs = 1 }}
+
 [[changes]]
 phase = "pretrain"
 at_step = 5
@@ -133,7 +154,7 @@ at_step = 11
 tokens = "12K"
 global_batch = 16
 """
-PHASES = ("pretrain", "midtrain", "sft", "talked", "dpo")
+PHASES = ("pretrain", "midtrain", "sft", "talked", "dpo", "small", "read")
 
 
 def corpus() -> dict[str, list[list[Made]]]:
@@ -146,8 +167,10 @@ def corpus() -> dict[str, list[list[Made]]]:
         ]
         for s in range(3)
     ]
+    # Of two files, the second of which goes on, after what is not picked, where the first ends.
+    twice = [text("t/0", "x" * 5), text("t/1", "y" * 5, lang="de"), text("t/2", "z" * 7)]
     return {
-        "web_tokens": [web[0], [], web[1], web[2]],
+        "web_tokens": [web[0], [], web[1], web[2], twice],
         "code_tokens": [texts("code/0", 30, seed=1), texts("code/1", 3, seed=2, longest=9), []],
         "talk_tokens": [
             [*_chats("talk/0", 6), *texts("plain", 2, seed=5)],

@@ -55,6 +55,8 @@ def same_rows(batch: Batch, slowly: Slowly) -> Counter[str]:
         ("sft", {"segments", "padded", "unlearned"}),
         ("talked", {"segments", "unlearned"}),
         ("dpo", {"segments", "padded", "pair", "unlearned"}),
+        ("small", {"segments", "unlearned"}),
+        ("read", {"segments", "padded", "pair", "unlearned"}),
     ],
 )
 def test_a_batch_holds_what_loops_over_all_documents_find(
@@ -139,6 +141,23 @@ def test_manifest_at_names_what_a_batch_gives(made: Demo, phase: str, tmp_path: 
             assert batch.tokens[row, : sample.tokens].tolist() == ids[:-1]
             assert batch.labels[row, : sample.tokens].tolist() == ids[1:]
             assert not batch.loss_mask[row, sample.tokens :].any()
+
+
+def test_memory_is_used_again_when_nothing_of_a_batch_is_held(made: Demo, tmp_path: Path) -> None:
+    data = PhaseData(made[0], "pretrain", tmp_path)
+    asked = [np.arange(n, n + 4) for n in range(0, 40, 4)]
+    held = [data.batch(positions) for positions in asked]
+    alone = [PhaseData(made[0], "pretrain", tmp_path).batch(positions) for positions in asked]
+    for one, other in zip(held, alone, strict=True):
+        for field in fields(Batch):
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+    del held, one
+    place = data.batch(asked[0]).tokens.__array_interface__["data"]
+    mask = data.batch(asked[1]).loss_mask
+    assert data.batch(asked[0]).tokens.__array_interface__["data"] != place
+    assert mask.tolist() == alone[1].loss_mask.tolist()
+    del mask
+    assert data.batch(asked[0]).tokens.__array_interface__["data"] == place
 
 
 def test_few_open_shards_give_the_same_rows(

@@ -15,7 +15,9 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Samples as NumPy arrays, each in memory of its own."""
+    """Samples as NumPy arrays, which may be written to. Their memory is used for another batch when
+    none of them is held any more.
+    """
 
     tokens: Ints
     """[B, L]: inputs; behind the last document of a window the end-of-document id."""

@@ -12,6 +12,7 @@ from manifests.resolve.types import Phase
 from manifests.spec.types import Layout
 from manifests.token_files import Ids
 from trainer.data.batch import Batch
+from trainer.data.memory import Memory
 
 Ints = npt.NDArray[np.int64]
 
@@ -61,12 +62,12 @@ def _packed(phase: Phase) -> bool:
 class Rows:
     """B rows of L inputs and labels. Rows are filled in order, and each from its first column."""
 
-    def __init__(self, rules: Rules, positions: Ints) -> None:
-        shape = (len(positions), rules.length)
+    def __init__(self, rules: Rules, positions: Ints, memory: Memory) -> None:
         self._rules = rules
+        self._memory = memory
         self._positions = positions
-        self._tokens = np.empty(shape, dtype=np.int64)
-        self._labels = np.empty(shape, dtype=np.int64)
+        arrays = memory.arrays(len(positions), rules.length)
+        self._tokens, self._labels, self._position_ids, self._mask = arrays
         self._chosen = np.zeros((len(positions), 2), dtype=np.int64)
         self._rejected = np.zeros((len(positions), 2), dtype=np.int64)
         # Places in the batch, row behind row.
@@ -136,14 +137,15 @@ class Rows:
         width = int(within.max(initial=0)) + 2
         cu_seqlens = np.full((count, width), rules.length, dtype=np.int32)
         cu_seqlens[rows, within] = starts - rows * rules.length
-        places = np.arange(total)
-        places -= np.repeat(starts, lengths)
+        begins = np.repeat(starts, lengths)
+        np.subtract(self._memory.counted(total), begins, out=self._position_ids.reshape(-1))
+        self._fill_mask()
         longest = np.maximum.reduceat(lengths, first) if count else lengths[:0]
         return Batch(
             tokens=self._tokens,
             labels=self._labels,
-            loss_mask=self._loss_mask(total).reshape(count, rules.length),
-            position_ids=places.reshape(count, rules.length),
+            loss_mask=self._mask,
+            position_ids=self._position_ids,
             cu_seqlens=cu_seqlens,
             max_seqlen=longest.astype(np.int32),
             positions=self._positions,
@@ -151,14 +153,14 @@ class Rows:
             rejected=self._rejected,
         )
 
-    def _loss_mask(self, total: int) -> npt.NDArray[np.float32]:
+    def _fill_mask(self) -> None:
+        mask = self._mask.reshape(-1)
         if self._all_learned:
-            mask = np.ones(total, dtype=np.float32)
+            mask.fill(1)
         else:
             edges = np.concatenate([found.ravel() for found in self._learned])
             turns = np.zeros(len(edges) + 1, dtype=np.float32)
             turns[1::2] = 1
-            mask = np.repeat(turns, np.diff(edges, prepend=0, append=total))
+            mask[:] = np.repeat(turns, np.diff(edges, prepend=0, append=len(mask)))
         for found in self._unlearned:
             mask[found] = 0
-        return mask

@@ -28,6 +28,7 @@ from manifests.store import open_store
 from manifests.token_files import Ids
 from trainer.data.batch import Batch
 from trainer.data.document_index import DocumentIndex, open_index, runs_of
+from trainer.data.memory import Memory
 from trainer.data.rows import Rows, Rules
 from trainer.data.token_files import TokenFiles
 
@@ -92,6 +93,7 @@ class PhaseData:
         self.rules = Rules.of(self.phase, manifest.root.tokenizer.end_of_document)
         self._process = os.getpid()
         self._pool = _openers()
+        self._memory = Memory()
         self._cache = cache
         self._tokens = TokenFiles(manifest.store, cache, manifest.root.tokenizer)
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
@@ -106,6 +108,11 @@ class PhaseData:
     def samples(self) -> int:
         """Positions of the phase."""
         return self.phase.samples
+
+    @property
+    def shards(self) -> int:
+        """Of all bodies of the phase."""
+        return len(self._ends)
 
     @property
     def vocabulary(self) -> int:
@@ -154,7 +161,7 @@ class PhaseData:
         if os.getpid() != self._process:
             self._leave_parent()
         self._open_ahead(located.shard)
-        rows = Rows(self.rules, located.positions)
+        rows = Rows(self.rules, located.positions, self._memory)
         pairs = zip(located.shard.tolist(), located.offset.tolist(), strict=True)
         for row, (number, offset) in enumerate(pairs):
             shard = self.shard(number)

@@ -34,19 +34,21 @@ def forward(
     then, scaled by the count of the whole. `samples` is the size of a micro batch, where it is not
     the machine's.
     """
+    import torch
     from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 
     for chunk in machine.chunks:
         chunk.train(learn)
-    found: list[Metrics] = get_forward_backward_func()(
-        forward_step_func=partial(_forward_step, machine.device, objective),
-        data_iterator=batches,
-        model=list(machine.chunks),
-        num_microbatches=micro_batches,
-        seq_length=machine.sequence_length,
-        micro_batch_size=samples or machine.micro_batch,
-        forward_only=not learn,
-    )
+    with torch.set_grad_enabled(learn):  # Megatron's `forward_only` alone keeps all activations
+        found: list[Metrics] = get_forward_backward_func()(
+            forward_step_func=partial(_forward_step, machine.device, objective),
+            data_iterator=batches,
+            model=list(machine.chunks),
+            num_microbatches=micro_batches,
+            seq_length=machine.sequence_length,
+            micro_batch_size=samples or machine.micro_batch,
+            forward_only=not learn,
+        )
     return _summed(found, machine.device)
 
 
