@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV = .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 ROOT ?= runs-local/quickstart
+ALONE = manifests trainer trainer_peers
 
-.PHONY: help setup setup-teacher sandbox quickstart test check fmt bench bench-manifests soak
+.PHONY: help setup setup-teacher sandbox quickstart test check fmt bench bench-manifests bench-trainer soak
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -35,8 +36,8 @@ fmt: setup  ## Format the code
 	@$(VENV)/ruff check --fix -q .
 	@$(VENV)/ruff format .
 
-bench: setup  ## Run the benchmarks, a table each (but for bench-manifests)
-	@for b in $(filter-out %/bench_manifests.py,$(wildcard benchmarks/bench_*.py)); do \
+bench: setup  ## Run the benchmarks, a table each (but for those with a target)
+	@for b in $(filter-out $(ALONE:%=benchmarks/bench_%.py),$(wildcard benchmarks/bench_*.py)); do \
 	  $(VENV)/python -m benchmarks.$$(basename $$b .py) || exit 1; \
 	done
 
@@ -45,3 +46,7 @@ soak: setup  ## Runs under faults and kills for MINUTES (60), then a report: REP
 
 bench-manifests: setup  ## What versioning a mixture costs, up to a million shards; DVC=PROGRAM compares
 	@$(VENV)/python -m benchmarks.bench_manifests $(if $(DVC),--dvc $(DVC))
+
+bench-trainer: setup  ## What feeding a trainer costs; PEERS=PYTHON compares with two more systems
+	@$(VENV)/python -m benchmarks.bench_trainer
+	@$(VENV)/python -m benchmarks.bench_trainer_peers $(if $(PEERS),--peers $(PEERS))

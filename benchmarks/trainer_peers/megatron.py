@@ -1,8 +1,8 @@
 """Megatron-core: GPTDataset and BlendedDataset, through its own builder.
 
 Cold is the first time in a cache folder, where indexes are built; warm is any later time. Samples
-that the corpus has not are made of holes: `.idx` files that name as many documents as it takes,
-over `.bin` files whose tokens are a hole of the file system (zeros).
+that the corpus has not are made of holes: `.idx` files that name the corpus's documents
+again and again, over `.bin` files whose tokens are a hole of the file system (zeros).
 """
 
 import argparse
@@ -18,7 +18,6 @@ from benchmarks.trainer_peers.corpus import (
     END_OF_DOCUMENT,
     SHARES,
     VOCABULARY,
-    document_lengths,
     sources,
 )
 from benchmarks.trainer_peers.reports import (
@@ -46,13 +45,13 @@ def prepare(arguments: argparse.Namespace) -> None:
 
     arguments.data.mkdir(parents=True)
     kind = DType.optimal_dtype(VOCABULARY)
-    for number, source in enumerate(sources(arguments.corpus)):
+    for source in sources(arguments.corpus):
         prefix = arguments.data / source.name
         lengths = source.lengths
         with prefix.with_suffix(".bin").open("wb") as file:
             if arguments.samples:
-                wanted = int(arguments.samples * source.share * arguments.length * 1.02)
-                lengths = document_lengths(np.random.default_rng([2, number]), wanted)
+                wanted = arguments.samples * source.share * arguments.length * 1.02
+                lengths = np.tile(lengths, -(-int(wanted) // int(lengths.sum())))
                 file.truncate(int(lengths.sum()) * np.dtype(kind).itemsize)
             else:
                 source.tokens.astype(kind).tofile(file)
@@ -86,8 +85,9 @@ def dataset(arguments: argparse.Namespace, samples: int, cache: Path) -> Any:
 def batches(found: Any, size: int, begin: int) -> Iterator[Any]:
     from torch.utils.data import default_collate
 
-    for start in range(begin, len(found) - size, size):
-        yield default_collate([found[at] for at in range(start, start + size)])
+    while True:
+        for start in range(begin, len(found) - size, size):
+            yield default_collate([found[at] for at in range(start, start + size)])
 
 
 def measure(arguments: argparse.Namespace) -> None:

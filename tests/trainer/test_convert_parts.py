@@ -1,6 +1,7 @@
 """The mapping between the layouts, without weights."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +18,6 @@ SMALL = ModelConfig(
 @pytest.mark.parametrize("names", list(Names))
 @pytest.mark.parametrize("tied", [False, True])
 def test_every_row_of_megatrons_tensors_has_one_place(names: Names, tied: bool) -> None:
-    from dataclasses import replace
-
     config = replace(SMALL, tied=tied)
     seen: dict[tuple[str, int | None], Counter[int]] = {}
     for part in parts(config, names):

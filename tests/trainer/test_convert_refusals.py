@@ -164,6 +164,7 @@ def test_only_a_trained_checkpoint_of_this_model_is_exported(
     card = (tmp_path / "to" / "README.md").read_text()
     assert f"sha256:{made['manifest']}" in card
     assert "| Step | 5 |" in card
+    assert f"| Parameters | {made['parameters']:,}, untied" in card
 
 
 def test_files_that_are_cut_off_are_told_of(trainer: Run, source: Path, tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
 """The README.md of an exported model: what the Hub reads, then what people read."""
 
 from trainer.convert.description import Described
-from trainer.convert.parts import Names
+from trainer.convert.parts import Names, count
 from trainer.loop.state import State
 from trainer.model.config import ModelConfig
-from trainer.model.parameters import parameters
 
 
 def card(
@@ -22,7 +21,7 @@ def card(
     """
     share = "one matrix for embedding and output" if config.tied else "untied embeddings"
     facts = [
-        ("Parameters", f"{parameters(config):,}, {share}"),
+        ("Parameters", f"{count(config):,}, {share}"),
         ("Layers, width, feed-forward", f"{config.layers}, {config.hidden}, {config.ffn}"),
         ("Heads", f"{config.heads} of {config.head_dim}, {config.kv_heads} of keys and values"),
         ("Vocabulary", f"{config.vocabulary:,}"),

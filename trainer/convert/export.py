@@ -1,6 +1,5 @@
 """A checkpoint as a directory that `transformers` and vLLM load, written a tensor at a time."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from manifests.stores.memory import MemoryStore
 from manifests.tokenizers import keep_tokenizer, kept_tokenizer, tokenizer_of
 from trainer.convert.card import card
 from trainer.convert.description import Described, write_description
-from trainer.convert.parts import EMBEDDING, OUTPUT, Names, parts, source_shape
+from trainer.convert.parts import EMBEDDING, OUTPUT, Names, count, parts, source_shape
 from trainer.convert.room import folder_with_room
 from trainer.convert.tokenizer_files import end_of_turn, write_tokenizer
 from trainer.convert.tokenizer_json import tokenizer_json
@@ -106,11 +105,6 @@ def export_checkpoint(
         parameters=count(model),
         files=files,
     )
-
-
-def count(config: ModelConfig) -> int:
-    """Parameters, without padding of the vocabulary."""
-    return sum(math.prod(part.shape) for part in parts(config, Names.PHI3))
 
 
 def _model(path: Path, state: State, config: str | None) -> ModelConfig:

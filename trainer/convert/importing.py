@@ -10,8 +10,8 @@ import torch
 
 from manifests.errors import ConfigError
 from trainer.convert.description import names_of, read_description, refuse_other_model, rope_base_of
-from trainer.convert.export import FORMATS, count
-from trainer.convert.parts import parts
+from trainer.convert.export import FORMATS
+from trainer.convert.parts import count, parts
 from trainer.convert.room import folder_with_room
 from trainer.convert.source_files import SourceFiles
 from trainer.convert.weights import write_weights

@@ -7,6 +7,7 @@ phi3's `gate_up_proj`. Both rotate halves of a head (`rotary_interleaved` is off
 moves.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -67,6 +68,11 @@ def parts(config: ModelConfig, names: Names) -> Iterator[Part]:
     yield _part(config, "model.norm.weight", FINAL_NORM)
     if not config.tied:
         yield _part(config, "lm_head.weight", OUTPUT)
+
+
+def count(config: ModelConfig) -> int:
+    """Parameters, without padding of the vocabulary."""
+    return sum(math.prod(part.shape) for part in parts(config, Names.PHI3))
 
 
 def source_shape(config: ModelConfig, source: str) -> tuple[int, ...]:

@@ -62,14 +62,12 @@ class SourceFiles:
     @cached_property
     def dtype(self) -> torch.dtype:
         """Of the first tensor."""
-        return self._read(next(iter(self._files))).dtype
+        found: torch.dtype = self._slice(next(iter(self._files)))[:1].dtype
+        return found
 
     def read(self, part: Part) -> torch.Tensor:
         """A tensor as it was saved."""
-        return self._read(part.name)
-
-    def _read(self, name: str) -> torch.Tensor:
-        return self._slice(name)[:]
+        return self._slice(part.name)[:]
 
     def _slice(self, name: str) -> Any:
         file = self._files[name]
