@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV = .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 ROOT ?= runs-local/quickstart
-ALONE = manifests trainer trainer_peers
+ALONE = manifests teacher trainer trainer_peers
 
-.PHONY: help setup setup-teacher sandbox quickstart test check fmt bench bench-manifests bench-trainer soak
+.PHONY: help setup setup-teacher sandbox quickstart test check fmt bench bench-manifests bench-teacher bench-trainer soak
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench: setup  ## Run the benchmarks, a table each (but for those with a target)
 
 soak: setup  ## Runs under faults and kills for MINUTES (60), then a report: REPORT=FILE keeps it
 	@$(VENV)/python -m benchmarks.soak --minutes $(or $(MINUTES),60) $(if $(REPORT),--report $(REPORT))
+
+bench-teacher: setup  ## How full whole systems keep their teacher, what a crash costs; PEERS=PYTHON compares
+	@$(VENV)/python -m benchmarks.bench_teacher $(if $(PEERS),--peers $(PEERS)) $(BENCH)
 
 bench-manifests: setup  ## What versioning a mixture costs, up to a million shards; DVC=PROGRAM compares
 	@$(VENV)/python -m benchmarks.bench_manifests $(if $(DVC),--dvc $(DVC))

@@ -177,7 +177,7 @@ def start(root: Path, name: str, cache: Path, at: float, batch: int) -> dict[str
         "cpu": time.process_time() - used,
         "megabytes": peak() - base,
         "samples": data.samples,
-        "shards": data.shards,
+        "shards": len(data.shards),
     }
 
 

@@ -44,8 +44,8 @@ def compared(data: PhaseData, root: str, other: str, rank: int, cache: Path) -> 
     strange = PhaseData(Manifest(open_store(root), other), "pretrain", cache)
     broken = PhaseData(Manifest(open_store(root), data.manifest.digest), "pretrain", cache)
     if rank == 1:
-        broken._cache = Path("/proc/nowhere")
-        broken._tokens._cache = Path("/proc/nowhere")
+        broken.shards._cache = Path("/proc/nowhere")
+        broken.shards._tokens._cache = Path("/proc/nowhere")
     return {
         "digest": same,
         "differs": said(strange if rank == 1 else data),
@@ -87,7 +87,7 @@ def by_workers(data: PhaseData, cache: Path) -> list[bool]:
 def error_of_worker(data: PhaseData, cache: Path) -> bool:
     """A worker's error is the same one line that it is without workers; no worker is left."""
     strange = PhaseData(data.manifest, "pretrain", cache)
-    strange._cache = Path("/proc/nowhere")
+    strange.shards._cache = Path("/proc/nowhere")
     import multiprocessing
 
     try:

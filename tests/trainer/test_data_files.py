@@ -38,7 +38,7 @@ def manifest(made: Manifest, tmp_path: Path) -> Manifest:
 
 def first_file(data: PhaseData) -> tuple[ShardRow, str]:
     """The shard of position 0, and its token file's key."""
-    row = data.row(int(data.locate(np.array([0])).shard[0]))
+    row = data.shards.row(int(data.locate(np.array([0])).shard[0]))
     name = read_columns(data.manifest.store, row, ("file",))["file"][0].as_py()
     return row, tokens_file(row.step, name)
 
@@ -161,10 +161,10 @@ def test_documents_beyond_their_file_are_refused(
 def test_an_index_is_kept_as_it_was_built(manifest: Manifest, tmp_path: Path) -> None:
     for phase in ("pretrain", "sft", "dpo"):
         data = PhaseData(manifest, phase, tmp_path / "cache")
-        for number in range(len(data._ends)):
+        for number in range(len(data.shards)):
             layout = Layout.STREAM if phase == "pretrain" else Layout.DOCUMENT
             length = data.phase.sequence_length
-            row = data.row(number)
+            row = data.shards.row(number)
             built = build_index(manifest.store, row, layout, length)
             for _ in range(2):
                 found = open_index(manifest.store, row, layout, length, tmp_path / "cache")

@@ -65,7 +65,7 @@ def test_the_digest_is_over_positions_places_documents_and_ids(
 def test_only_the_first_shards_are_opened(manifest: Manifest, tmp_path: Path) -> None:
     data = PhaseData(manifest, "dpo", tmp_path)
     content_digest(data, shards=1)
-    assert len(data._open) == 1
+    assert len(data.shards._open) == 1
 
 
 def test_probes_are_different_positions_of_the_phase(manifest: Manifest, tmp_path: Path) -> None:

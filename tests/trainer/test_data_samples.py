@@ -14,7 +14,7 @@ from manifests.store import Store, open_store
 from tests.manifests.tokened import END, Made, token_step
 from tests.trainer import read_slowly
 from tests.trainer.read_slowly import GONE, PHASES, Slowly, demo
-from trainer.data import samples as samples_module
+from trainer.data import shards as shards_module
 from trainer.data.batch import Batch
 from trainer.data.samples import PhaseData
 
@@ -88,7 +88,7 @@ def test_the_samples_are_of_shards_that_cross_of_bitmaps_of_heads_and_of_all_seg
     assert not any(GONE in window for window in names[first:])
     assert not any(documents[name].lang == "de" for window in held for name in window)
     data = PhaseData(manifest, "pretrain", tmp_path)
-    assert {len(data.row(n).picked) > 0 for n in range(len(data._ends))} == {True, False}
+    assert {len(data.shards.row(n).picked) > 0 for n in range(len(data.shards))} == {True, False}
 
 
 def test_ids_of_four_bytes_read_like_those_of_two(
@@ -100,7 +100,7 @@ def test_ids_of_four_bytes_read_like_those_of_two(
     data = PhaseData(manifest, "pretrain", tmp_path / "cache")
     batch = data.batch(np.arange(data.samples))
     same_rows(batch, Slowly(manifest, "pretrain", documents))
-    assert {data.shard(int(n)).ids(0, 1).dtype for n in data.locate(np.arange(9)).shard} == {
+    assert {data.shards.shard(int(n)).ids(0, 1).dtype for n in data.locate(np.arange(9)).shard} == {
         np.dtype("<u4")
     }
 
@@ -167,17 +167,17 @@ def test_few_open_shards_give_the_same_rows(
     made: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = PhaseData(made[0], "pretrain", tmp_path).batch(np.arange(100))
-    monkeypatch.setattr(samples_module, "MOST_OPEN", 2)
+    monkeypatch.setattr(shards_module, "MOST_OPEN", 2)
     few = PhaseData(made[0], "pretrain", tmp_path)
     np.testing.assert_array_equal(few.batch(np.arange(100)).tokens, many.tokens)
-    assert len(few._open) == 2
+    assert len(few.shards._open) == 2
 
 
 def test_no_file_is_opened_before_a_sample_needs_it(made: Demo, tmp_path: Path) -> None:
     data = PhaseData(made[0], "pretrain", tmp_path)
-    assert (data._open, list(tmp_path.iterdir())) == ({}, [])
+    assert (data.shards._open, list(tmp_path.iterdir())) == ({}, [])
     data.batch(np.array([3]))
-    assert 1 <= len(data._open) <= 2
+    assert 1 <= len(data.shards._open) <= 2
 
 
 def test_a_pickle_reads_the_same(made: Demo, tmp_path: Path) -> None:

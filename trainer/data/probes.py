@@ -87,7 +87,7 @@ def content_digest(data: PhaseData, *, count: int = PROBES, shards: int = SHARDS
     read = np.argsort(np.argsort(first))[which] < shards
     digest = hashlib.sha256()
     columns = (positions.tolist(), located.shard.tolist(), located.offset.tolist())
-    names = {number: data.row(number).sha256 for number in np.unique(located.shard).tolist()}
+    names = {number: data.shards.row(number).sha256 for number in np.unique(located.shard).tolist()}
     for position, shard, offset in zip(*columns, strict=True):
         digest.update(canonical_json([position, names[shard], offset]))
     contents = Contents(data.manifest)
