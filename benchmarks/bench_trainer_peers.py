@@ -81,9 +81,9 @@ def speeds(peers: Sequence[tuple[str, str]], folder: Path, runs: int, seconds: f
             if module == "megatron":
                 cases["document"] = lambda m=measure: one(*m, "--masks")
             for mask, measured in cases.items():
-                measured()  # indexes are made
+                system = measured()["system"]  # and indexes are made
                 rates = [measured()["tokens_per_s"] / 1e6 for _ in range(runs)]
-                rows.append([module, f"{length:,}", mask, Spread(tuple(rates)).shown(3)])
+                rows.append([system, f"{length:,}", mask, Spread(tuple(rates)).shown(3)])
     print()
     table(["system", "window", "mask", "Mtok/s"], rows)
     print(
