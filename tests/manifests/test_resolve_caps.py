@@ -237,11 +237,13 @@ def why_not(world: World, mixture: Mixture) -> str:
 
 
 def same_before(world: World, one: Mixture, other: Mixture) -> bool:
-    """Whether the phases before the last are resolved alike."""
+    """Whether what stands before the last phase, or before its last change, is resolved alike."""
     last = one.phases[-1].name
-    changes = tuple(NEVER if c.phase == last else c for c in one.changes)
+    mine = [number for number, c in enumerate(one.changes) if c.phase == last]
+    changes = tuple(NEVER if n in mine[-1:] else c for n, c in enumerate(one.changes))
+    phases = slice(None) if mine else slice(-1)
     first, second = (
-        attempt(world, replace(part, phases=part.phases[:-1], changes=changes))
+        attempt(world, replace(part, phases=part.phases[phases], changes=changes))
         for part in (one, other)
     )
     return first == second
