@@ -83,14 +83,13 @@ class Crew:
 
     def look(self) -> list[WorkerSnapshot]:
         """What the workers do; buries those that died idle, and kills those that hang."""
-        now = time.monotonic()
         for worker in self._all():
             if worker not in self._asked:
-                self._asked[worker] = (worker.snapshot.remote(), now)
+                self._ask(worker)
         waiting = {ref: worker for worker, (ref, _) in self._asked.items()}
         done, silent = ray.wait(list(waiting), num_returns=len(waiting), timeout=LOOK_SECONDS)
         for ref in silent:
-            self._kill_if_hung(waiting[ref], now)
+            self._kill_if_hung(waiting[ref])
         return [found for ref in done if (found := self._heard(waiting[ref], ref)) is not None]
 
     def grant(self, tokens: int) -> None:
@@ -113,7 +112,13 @@ class Crew:
             ray.wait(refs, num_returns=len(refs), timeout=seconds)
 
     def _start(self) -> Any:
-        return GenerateWorker.remote(self._config)
+        """Another worker; asked how it does before it has an item, for the first may hang it."""
+        worker = GenerateWorker.remote(self._config)
+        self._ask(worker)
+        return worker
+
+    def _ask(self, worker: Any) -> None:
+        self._asked[worker] = (worker.snapshot.remote(), time.monotonic())
 
     def _all(self) -> list[Any]:
         return [*self._workers, *([self._alone] if self._alone is not None else [])]
@@ -130,9 +135,9 @@ class Crew:
         self._known[worker] = snapshot
         return snapshot
 
-    def _kill_if_hung(self, worker: Any, now: float) -> None:
-        _, since = self._asked[worker]
-        if worker in self._known and now - since > self._silence:
-            logger.warning("a worker has not answered for %.0f s and is killed", now - since)
+    def _kill_if_hung(self, worker: Any) -> None:
+        silent = time.monotonic() - self._asked[worker][1]
+        if worker in self._known and silent > self._silence:
+            logger.warning("a worker has not answered for %.0f s and is killed", silent)
             ray.kill(worker)
-            self._asked[worker] = (worker.snapshot.remote(), now)
+            self._ask(worker)

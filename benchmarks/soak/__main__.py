@@ -137,24 +137,19 @@ class Soak:
         if current.driver is not None and current.driver.poll() is None:
             self._taken.look("driver", [psutil.Process(current.driver.pid)])
 
-    def _asked(self) -> tuple[int, int, int]:
+    def _asked(self) -> tuple[int, int]:
         counts = [teacher.look() for teacher in self._teachers]
-        requests, failed, cancelled = (
-            sum(count[name] for count in counts) for name in ("requests", "failed", "cancelled")
-        )
-        return requests, failed, cancelled
+        requests, failed = (sum(count[name] for count in counts) for name in ("requests", "failed"))
+        return requests, failed
 
-    def _count(self, current: Round, before: tuple[int, int, int]) -> None:
+    def _count(self, current: Round, before: tuple[int, int]) -> None:
         f = self.figures
-        requests, failed, cancelled = (
-            now - then for now, then in zip(self._asked(), before, strict=True)
-        )
+        requests, failed = (now - then for now, then in zip(self._asked(), before, strict=True))
         found = current.verify()
         f.findings = [*f.findings, *(f"run {current.number}: {line}" for line in found)]
         f.rounds, f.drivers = f.rounds + 1, f.drivers + current.drivers
         f.calls, f.records = f.calls + current.calls, f.records + current.records
         f.requests, f.failed = f.requests + requests, f.failed + failed
-        f.cancelled += cancelled
         print(
             f"{datetime.now(UTC):%H:%M:%S} run {current.number} whole: {current.records} records,"
             f" {requests} requests, {failed} failed, {current.calls} calls in shards,"

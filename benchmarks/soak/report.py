@@ -20,8 +20,6 @@ class Figures:
     requests: int = 0
     failed: int = 0
     """Requests that a scripted fault or an outage spoilt."""
-    cancelled: int = 0
-    """Requests whose client went away."""
     blows: Counter[str] = field(default_factory=Counter)
     recovery: Mapping[str, Sequence[float]] = field(default_factory=dict)
     term_seconds: Sequence[float] = ()

@@ -46,9 +46,7 @@ class Teacher:
         with suppress(OSError, TeacherUnavailable):
             stats = self.server.stats()
             failed = sum(n for kind, n in stats["errors"].items() if kind not in ANSWERED)
-            self._now = Counter(
-                requests=stats["requests"], failed=failed, cancelled=stats["cancelled"]
-            )
+            self._now = Counter(requests=stats["requests"], failed=failed)
         return self._before + self._now
 
     def kill(self) -> None:

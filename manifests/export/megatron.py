@@ -137,13 +137,15 @@ def _segment(phase: Phase, number: int | None) -> Segment:
     return phase.segments[number]
 
 
+_OWN_WINDOWS = {
+    Layout.DOCUMENT: "documents begin windows of their own here",
+    Layout.PACKED: "documents are packed whole into windows here",
+}
+
+
 def _warn(phase: Phase, supply: Supply) -> None:
-    if supply.body.layout is not Layout.STREAM:
-        logger.warning(
-            "%s in %s: documents begin windows of their own here, in Megatron they run on",
-            supply.leaf,
-            phase.name,
-        )
+    if own := _OWN_WINDOWS.get(supply.body.layout):
+        logger.warning("%s in %s: %s, in Megatron they run on", supply.leaf, phase.name, own)
     if supply.cursor or supply.head:
         logger.warning(
             "%s in %s goes on where an earlier phase or segment stopped; Megatron begins anew",

@@ -53,7 +53,7 @@ def _over(stretch: Stretch, basin: Basin, over: dict[str, Fraction], batches: in
 
     worst = max(sorted(over), key=lack)
     cap = stretch.caps[worst]
-    ways = [f"raise its max_epochs to {_up(cap.needed(Fraction(ceil(over[worst]))))}"]
+    ways = [f"raise its max_epochs to at least {_up(cap.needed(Fraction(ceil(over[worst]))))}"]
     ways.append(_less(stretch, basin))
     if phase.on_cap is OnCap.ERROR:
         redistributed = _goes(stretch, basin, batches * phase.global_batch)

@@ -7,38 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from manifests.build.build import build, kept_ids
 from manifests.build.layered import Layered
 from manifests.build.merge import How, Merged, Three, merge
-from manifests.build.merge_rows import merge_rows
 from manifests.build.rebase import Point, rebase
-from manifests.build.three_way import Difference, Prefer, merge_specs
+from manifests.build.three_way import Difference, Prefer
 from manifests.errors import ConfigError
 from manifests.objects.manifest import Manifest, write_root
-from manifests.objects.ranges import SHARD_ROWS
 from manifests.objects.tree import Objects
-from manifests.records import Bucket
-from manifests.select.picking import FACTS, part, with_parts
-from manifests.select.rows import step_rows
-from manifests.shards import parquet_file
-from manifests.spec.read import parse_mixture
-from manifests.spec.types import Mixture
 from manifests.store import Store, open_store
-from manifests.tokenizers import UTF8_BYTES
-from tests.manifests.command_line import SPEC, Here, commit_corpus, records
-from tests.manifests.committed import address
-from tests.manifests.selectable import commit_records, ids_of
+from tests.manifests.command_line import Here, commit_corpus
+from tests.manifests.mixed import BASE, MORE_DATA, OTHER_MIX, mixture
+from tests.manifests.selectable import ids_of
 from tests.manifests.trained import held, trained
-
-BASE = SPEC.replace("max_epochs = 8", "max_epochs = 40")
-OTHER_MIX = BASE.replace('"40%"', '"50%"').replace('"60%"', '"50%"')
-MORE_DATA = BASE.replace('from = "web@1"', 'from = ["web@1", "code@1"]')
 
 
 @pytest.fixture
@@ -46,10 +29,6 @@ def store() -> Store:
     store = open_store(f"memory://{secrets.token_hex(6)}")
     commit_corpus(store)
     return store
-
-
-def mixture(text: str) -> Mixture:
-    return parse_mixture(text, "it")
 
 
 def built(store: Store, text: str) -> Manifest:
@@ -204,218 +183,6 @@ def test_what_cannot_be_merged_is_one_line(store: Store) -> None:
     theirs = built(store, BASE.replace("document = 256", "document = 0"))
     with pytest.raises(ConfigError, match="build both with one tokenizer first"):
         tried(store, base, ours, theirs)
-
-
-# Specs, value by value.
-
-
-def test_specs_merge_by_what_their_values_are() -> None:
-    ours = mixture(BASE.replace("seed = 7", "seed = 8").replace("epochs = 1 }", "tokens = 999 }"))
-    theirs = mixture(
-        BASE.replace("global_batch = 8\n", 'global_batch = 8\nround = "down"\n').replace(
-            "weights = [1, 2]", "weights = [1, 3]"
-        )
-    )
-    found = merge_specs(mixture(BASE), ours, theirs, "other")
-    assert found.conflicts == ()
-    expected = (
-        BASE.replace("seed = 7", "seed = 8")
-        .replace("epochs = 1 }", "tokens = 999 }")
-        .replace("global_batch = 8\n", 'global_batch = 8\nround = "down"\n')
-        .replace("weights = [1, 2]", "weights = [1, 3]")
-        .replace('"demo"', '"other"')
-    )
-    assert found.mixture == mixture(expected)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "what"),
-    [
-        (("seed = 7", "seed = 8"), ("seed = 7", "seed = 9"), ["seed"]),
-        (("[1, 2]", "[1, 3]"), ("[55]", "[60]"), ["sources.synthetic.strata"]),
-        (
-            (
-                'after = "pretrain"\nsequence_length = 32',
-                'after = "pretrain"\nsequence_length = 16',
-            ),
-            (
-                'after = "pretrain"\nsequence_length = 32',
-                'after = "pretrain"\nsequence_length = 64',
-            ),
-            ["phases.sft.sequence_length"],
-        ),
-        (
-            (SPEC[SPEC.index("[phases.sft]") :], ""),
-            ("{ epochs = 1 }", "{ epochs = 2 }"),
-            ["phases.sft"],
-        ),
-    ],
-)
-def test_one_value_changed_in_two_ways_is_a_conflict(
-    ours: tuple[str, str], theirs: tuple[str, str], what: list[str]
-) -> None:
-    sides = [mixture(BASE.replace(*side)) for side in (ours, theirs)]
-    found = merge_specs(mixture(BASE), sides[0], sides[1], "demo")
-    assert [one.what for one in found.conflicts] == what
-    assert found.mixture is None
-
-
-EDITS = (
-    ("seed = 7", "seed = 8"),
-    ("seed = 7", 'remove = [{ records = ["0123"] }]\nseed = 7'),
-    ('"15K"', '"16K"'),
-    ('from = "web@1"', 'from = ["code@1", "web@1"]'),
-    ('from = "syn@1"', 'from = "syn@1"\nwhere = { tokens = { max = 9 } }'),
-    ("max_epochs = 40\n", ""),
-    ("weights = [1, 2]", "weights = [2, 1]"),
-    ("{ epochs = 1 }", "{ tokens = 99 }"),
-    ("global_batch = 2\n", 'global_batch = 2\nround = "down"\n'),
-    (
-        'web = "40%"\nsynthetic = "60%"',
-        'web = { weight = 1, layout = "document" }\nsynthetic = { weight = 2 }',
-    ),
-)
-"""Each is fine with every other one."""
-
-
-def edited(chosen: set[int]) -> Mixture:
-    text = BASE
-    for number in sorted(chosen, reverse=True):
-        old, new = EDITS[number]
-        assert old in text
-        text = text.replace(old, new)
-    return mixture(text)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.sets(st.sampled_from(range(len(EDITS)))), st.sets(st.sampled_from(range(len(EDITS)))))
-def test_what_each_side_edited_is_in_the_merge(ours: set[int], theirs: set[int]) -> None:
-    base, both = edited(set()), edited(ours | theirs)
-    one = merge_specs(base, edited(ours), edited(theirs), "demo")
-    other = merge_specs(base, edited(theirs), edited(ours), "demo")
-    assert one.conflicts == other.conflicts == ()
-    assert one.mixture == other.mixture == both
-    assert merge_specs(base, edited(ours), base, "demo").mixture == edited(ours)
-    assert one.mixture == mixture(one.text)
-
-
-def test_lists_that_mean_sets_are_united() -> None:
-    def taking(*steps: str) -> Mixture:
-        return mixture(BASE.replace('"web@1"', json.dumps(steps)))
-
-    found = merge_specs(
-        taking("a@1", "b@1"), taking("a@1", "c@1"), taking("a@1", "b@1", "d@1"), "x"
-    )
-    assert found.mixture is not None
-    assert found.mixture.source("web").steps == ("a@1", "c@1", "d@1")
-
-
-def test_changes_are_told_apart_by_where_they_happen() -> None:
-    def changed(*changes: tuple[int, int]) -> Mixture:
-        made = [
-            f'[[changes]]\nphase = "pretrain"\nat_step = {step}\nglobal_batch = {batch}\n'
-            for step, batch in changes
-        ]
-        return mixture("\n".join([BASE, *made]))
-
-    found = merge_specs(changed((5, 4)), changed((5, 4), (9, 2)), changed((5, 6), (7, 2)), "demo")
-    assert found.mixture == changed((5, 6), (7, 2), (9, 2))
-
-
-# Shards, key by key.
-
-KEYS = [f"{n:032x}" for n in range(4)]
-STATES = st.lists(st.sampled_from([None, "a", "b", "c"]), min_size=4, max_size=4)
-"""Of each key: not there, or one of three files."""
-
-
-def rows(files: list[str | None]) -> pa.Table:
-    made = [
-        {
-            "key": key,
-            "step": "steps/x@1/0",
-            "slice_index": number,
-            "sha256": file * 64,
-            "bytes": 1,
-            "rows": 1,
-            "picked": b"",
-            "documents": 1,
-            "tokens": 2,
-            **{name: [] for name in SHARD_ROWS.names[9:]},
-        }
-        for number, (key, file) in enumerate(zip(KEYS, files, strict=True))
-        if file
-    ]
-    return pa.Table.from_pylist(made, schema=SHARD_ROWS)
-
-
-def expected(b: str | None, o: str | None, t: str | None, *, keep: bool) -> str | None:
-    """What is there after a merge; `clash` where nobody knows."""
-    if o == t or t == b:
-        return o
-    if o == b:
-        return t
-    if o and t:
-        return "clash"
-    return (o or t) if keep else None
-
-
-@settings(max_examples=200, deadline=None)
-@given(STATES, STATES, STATES, st.booleans())
-def test_shards_merge_as_a_plain_loop_says(
-    base: list[str | None], ours: list[str | None], theirs: list[str | None], keep: bool
-) -> None:
-    nowhere = open_store("memory://nowhere")
-    found = merge_rows(nowhere, rows(base), rows(ours), rows(theirs), keep_removed=keep)
-    should = [expected(*states, keep=keep) for states in zip(base, ours, theirs, strict=True)]
-    there = dict(zip(found.rows["key"].to_pylist(), found.rows["sha256"].to_pylist(), strict=True))
-    for key, file in zip(KEYS, should, strict=True):
-        assert there.get(key) == (file * 64 if file and file != "clash" else None)
-    assert sorted(found.conflicts) == [
-        k for k, file in zip(KEYS, should, strict=True) if file == "clash"
-    ]
-    other = merge_rows(nowhere, rows(base), rows(theirs), rows(ours), keep_removed=keep)
-    assert other.rows == found.rows
-    assert (other.from_theirs == found.from_ours).all()
-    assert merge_rows(nowhere, rows(base), rows(ours), rows(base)).rows == rows(ours)
-    assert merge_rows(nowhere, rows(base), rows(base), rows(ours)).rows == rows(ours)
-
-
-@settings(max_examples=30, deadline=None)
-@given(*[st.lists(st.booleans(), min_size=9, max_size=9)] * 3, st.booleans())
-def test_records_of_one_shard_merge_one_by_one(
-    base: list[bool], ours: list[bool], theirs: list[bool], in_base: bool
-) -> None:
-    store, whole = one_shard()
-    tables = [picking(store, whole, mask) for mask in (base, ours, theirs)]
-    before = tables[0] if in_base else SHARD_ROWS.empty_table()
-    found = merge_rows(store, before, tables[1], tables[2])
-    was = base if in_base and any(base) else None
-    should = [
-        (t if o == was[n] else o) if was else (o and t)
-        for n, (o, t) in enumerate(zip(ours, theirs, strict=True))
-    ]
-    if any(ours) and any(theirs) and ours != theirs:
-        assert found.rows == picking(store, whole, should)
-    assert found.conflicts == ()
-
-
-def one_shard() -> tuple[Store, pa.Table]:
-    store = open_store("memory://one-shard-to-merge")
-    step = address("one", "a")
-    if not list(store.list("steps/")):
-        commit_records(store, records(Bucket.WEB, 1, 9, 5, "x"), "one", "a", tokenizer=UTF8_BYTES)
-    return store, step_rows(store, step, UTF8_BYTES).table
-
-
-def picking(store: Store, whole: pa.Table, mask: list[bool]) -> pa.Table:
-    """The shard with these of its records."""
-    if all(mask) or not any(mask):
-        return whole if all(mask) else whole.slice(0, 0)
-    sha = whole["sha256"][0].as_py()
-    (key,) = [key for key in store.list("steps/") if sha in key]
-    facts = parquet_file(store.get(key)).read(columns=list(FACTS))
-    return with_parts(whole, np.zeros(0, dtype=np.int64), [part(0, facts, np.array(mask))])
 
 
 # The command.

@@ -56,7 +56,7 @@ def test_what_lacks_is_named_with_every_way_out() -> None:
         resolved({"a": 1600, "b": 16000}, CAPPED, one)
     assert str(raised.value) == (
         "phase p: source a lacks 800 tokens: it would be passed over 2.50 times, and its max_epochs"
-        " is 2.00; raise its max_epochs to 2.50, lower tokens to 6,400, or set on_cap ="
+        " is 2.00; raise its max_epochs to at least 2.50, lower tokens to 6,400, or set on_cap ="
         ' "redistribute" or "shrink"'
     )
     (fits,) = resolved({"a": 1600, "b": 16000}, CAPPED, replace(one, tokens=6400))
@@ -95,7 +95,7 @@ def test_amounts_stay_while_a_phase_shrinks() -> None:
 def test_a_phase_that_cannot_shrink_enough_says_whose_cap_it_is() -> None:
     mix = [Entry(name="a", tokens=16 * 150), Entry(name="b", weight=Fraction(1))]
     one = phase("p", 16 * 400, mix, on_cap=OnCap.SHRINK)
-    with pytest.raises(ConfigError, match=r"source a lacks 800 tokens.*max_epochs to 1.50, or ask"):
+    with pytest.raises(ConfigError, match=r"lacks 800 tokens.*max_epochs to at least 1.50, or ask"):
         resolved({"a": 1600, "b": 1600}, [source("a", 1), source("b")], one)
 
 
@@ -215,7 +215,7 @@ def test_every_way_out_that_is_named_is_one(world: World) -> None:
             world.resolved(with_budget(more))
     for on_cap in re.findall(r'"(redistribute|shrink)"', error):
         world.resolved(with_phase(on_cap=OnCap(on_cap)))
-    if way := re.search(r"source (\S+) lacks .*max_epochs to ([\d.]+)", error):
+    if way := re.search(r"source (\S+) lacks .*max_epochs to at least ([\d.]+)", error):
         name = way[1].partition("/")[0]
         sources = tuple(
             replace(one, max_epochs=Fraction(way[2])) if one.name == name else one

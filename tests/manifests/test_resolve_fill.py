@@ -127,7 +127,7 @@ def test_the_error_names_source_shortfall_epochs_and_a_budget_that_fits() -> Non
     spoken = mixture([source("a", 2), source("b")], [phase])
     with pytest.raises(ConfigError) as error:
         resolve(spoken, versions(numbers))
-    for part in ("source a", "3,000 tokens", "max_epochs to 5", "tokens to 4,000", "redistribute"):
+    for part in ("source a", "3,000 tokens", "at least 5", "tokens to 4,000", "redistribute"):
         assert part in str(error.value)
     fitting = replace(spoken, phases=(replace(phase, tokens=4000),))
     assert quotas(resolve(fitting, versions(numbers))[0]) == {"a": 200, "b": 200}

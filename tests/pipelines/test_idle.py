@@ -14,16 +14,9 @@ from infra.simulated.start import SimulatedTeacher
 from infra.teacher.policy import LimitPolicy, PoolPolicy
 from infra.teacher.resolve import resolve
 from manifests.completions import Decoding, Message
-from manifests.fingerprint import content_id
 from manifests.records import (
-    Bucket,
-    Grade,
-    Kind,
     Record,
     Seed,
-    SeedTags,
-    record_id,
-    seed_id,
 )
 from manifests.store import Store, open_store
 from manifests.stores.local import LocalStore
@@ -33,6 +26,7 @@ from pipelines.durable import UNFLUSHED, Journal
 from pipelines.work.generate import Generate, GenerateTask, run_generate
 from pipelines.work.outcome import Outcome, commit_outcome
 from pipelines.worker import Worker, WorkerConfig
+from tests.pipelines.lamps import seed, written
 
 INPUT = "steps/seeds@1/" + "0" * 32
 HANGING = [{"kind": "hang"}]
@@ -47,43 +41,7 @@ class OneCall:
     async def __call__(self, row: Seed, tools: Tools, /) -> Sequence[Record]:
         asked = (Message(role="user", content=row.text),)
         text = await ask_messages(tools, asked, Decoding(temperature=1.0, max_tokens=60))
-        return [
-            Record(
-                id=record_id(self.name, row.id, text),
-                text=text,
-                bucket=Bucket.SYNTHETIC,
-                generator=self.name,
-                seed_ids=(row.id,),
-                source=row.source,
-                licence=row.licence,
-                lang=row.lang,
-            )
-        ]
-
-
-def seed(number: int) -> Seed:
-    text = f"Lamp {number} of the lighthouse was lit at dusk."
-    document = content_id("document", str(number))
-    return Seed(
-        id=seed_id(document, 1, 1, text),
-        document_id=document,
-        source="test",
-        url=f"test:{number}",
-        licence="CC0-1.0",
-        lang="en",
-        kind=Kind.PROSE,
-        domain="history",
-        topic="lamps",
-        text=text,
-        start_line=1,
-        end_line=1,
-        page_edu=3,
-        passage_factual=3,
-        passage_reasoning=3,
-        tags=SeedTags(
-            info_type="fact", brief="", complexity=Grade.B, obscurity=Grade.B, has_chain=False
-        ),
-    )
+        return [written(self.name, row, [text])]
 
 
 @pytest.fixture

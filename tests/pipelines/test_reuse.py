@@ -17,14 +17,8 @@ from manifests.commits import Commit
 from manifests.completions import Decoding, Message
 from manifests.fingerprint import content_id
 from manifests.records import (
-    Bucket,
-    Grade,
-    Kind,
     Record,
     Seed,
-    SeedTags,
-    record_id,
-    seed_id,
 )
 from manifests.segments import read_segments
 from manifests.shards import read_shard
@@ -34,6 +28,7 @@ from manifests.tokenizers import Tokenizer
 from pipelines.work.generate import Generate, GenerateTask, run_generate
 from pipelines.work.outcome import Outcome, commit_outcome
 from pipelines.worker import Worker, WorkerConfig
+from tests.pipelines.lamps import seed, written
 
 SEEDS = 3
 INPUT = "steps/seeds@1/input"
@@ -72,45 +67,6 @@ class TwoVotes:
         decoding = Decoding(temperature=1.0, max_tokens=600)
         votes = [await ask_messages(tools, asked, decoding, sample=n) for n in range(2)]
         return [written(self.name, row, votes)]
-
-
-def written(name: str, seed: Seed, answers: Sequence[str]) -> Record:
-    text = "\n---\n".join(answers)
-    return Record(
-        id=record_id(name, seed.id, text),
-        text=text,
-        bucket=Bucket.SYNTHETIC,
-        generator=name,
-        seed_ids=(seed.id,),
-        source=seed.source,
-        licence=seed.licence,
-        lang=seed.lang,
-    )
-
-
-def seed(number: int) -> Seed:
-    text = f"Lamp {number} of the lighthouse was lit at dusk and put out at dawn."
-    document = content_id("document", str(number))
-    return Seed(
-        id=seed_id(document, 1, 1, text),
-        document_id=document,
-        source="test",
-        url=f"test:{number}",
-        licence="CC0-1.0",
-        lang="en",
-        kind=Kind.PROSE,
-        domain="history",
-        topic="lamps",
-        text=text,
-        start_line=1,
-        end_line=1,
-        page_edu=3,
-        passage_factual=3,
-        passage_reasoning=3,
-        tags=SeedTags(
-            info_type="fact", brief="", complexity=Grade.B, obscurity=Grade.B, has_chain=False
-        ),
-    )
 
 
 @pytest.fixture(scope="module")
