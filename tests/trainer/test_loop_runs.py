@@ -85,7 +85,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
     alone = [
         job("killed", "--save-every", 3, fork=True, signal=[KILL, killed, 0]),
         job("torn", "--save-every", 4, fork=True, publish=[KILL, 8]),
-        job("whole", "--save-every", 4, "--keep", 0, "--eval", "tiny#midtrain", "--json"),
+        job("whole", "--save-every", 4, "--keep", 0, "--eval", "held#held", "--json"),
         job("asked", "--save-every", 100, signal=[TERM, 5, 0]),
         job("all", "--phases", "all", "--save-every", 2, "--keep", 1),
         job("spread", "--distributed-optimizer", "--steps", 6),
@@ -237,7 +237,7 @@ def test_only_as_many_checkpoints_are_kept_as_asked(left: Left) -> None:
 def test_held_out_losses_are_told_by_source(left: Left) -> None:
     lines = read_lines(left.folder / "whole/pretrain/metrics.jsonl")
     (found,) = [line for line in lines if line["kind"] == "evaluation"]
-    assert (found["step"], found["set"]) == (STEPS - 1, "tiny#midtrain")
+    assert (found["step"], found["set"]) == (STEPS - 1, "held#held")
     assert list(found["sources"]) == ["web"]  # type: ignore[call-overload]
     assert found["loss"] == pytest.approx(left.losses("whole")[-1], rel=0.2)
 

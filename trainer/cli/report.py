@@ -58,6 +58,7 @@ def ablate(
     from trainer.report import ablation
 
     arms = [ablation.parse_arm(text) for text in mixtures]
+    ablation.refuse(arms, root, held_out, config, out)
     options = ["--config", config, "--eval-samples", str(eval_samples), "--workers", str(workers)]
     options += ["--steps", str(steps)] if steps else []
     options += ["--seed", str(seed)] if seed is not None else []
