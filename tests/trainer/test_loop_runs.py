@@ -100,12 +100,15 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
         shutil.copytree(folder / "whole", folder / name)
         for step in (8, 12):
             shutil.rmtree(folder / name / "pretrain/checkpoints" / f"step-{step:08d}")
+    for phase in ("pretrain", "midtrain"):
+        shutil.copytree(folder / "all" / phase, folder / "piped" / phase)
     together = [
         job("killed", workers=1),
         job("torn"),
         job("tensor", "--tensor-parallel", 2),
         job("stages", "--pipeline-parallel", 2),
         job("spread"),
+        job("piped", "--phases", "all", "--pipeline-parallel", 2),
         job("asked", "--save-every", 100, signal=[TERM, 8, 1]),
         job("full", "--save-every", 4, room=[30_000, 5, 0], told="no room to save"),
         job("full", "--save-every", 4, room=[0, 6, 1], told="no room for a log"),
@@ -226,6 +229,20 @@ def test_phases_go_on_from_each_other(left: Left) -> None:
         assert origin is not None
         assert (origin.phase, origin.path) == (before, str(places[before]))
     assert left.losses("all") == left.losses("whole")
+
+
+@pytest.mark.parametrize("phase", ["sft", "dpo"])
+def test_a_pipeline_has_the_losses_of_one_rank_in_every_phase(left: Left, phase: str) -> None:
+    """From the same weights; of DPO that goes for its reference, too, which each run computed for
+    its own checkpoint.
+    """
+    for what in ("loss", "grad_norm", "learned"):
+        found = [line[what] for line in left.steps("piped", phase)]
+        wanted = [line[what] for line in left.steps("all", phase)]
+        assert len(found) == 2
+        assert found == pytest.approx(wanted, rel=CLOSE, abs=CLOSE)
+    _, state = open_checkpoint(left.folder / "piped" / phase)
+    assert state.layout["pipeline"] == 2
 
 
 def test_the_loss_goes_on_over_a_seam(left: Left) -> None:
