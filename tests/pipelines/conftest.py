@@ -36,6 +36,8 @@ class Cluster:
 
     environment: dict[str, str]
     dashboard: str
+    head: int
+    """The process of the head, above all that the cluster starts."""
     drivers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def pipelines(self, *arguments: str, log: Path | None = None) -> subprocess.Popen[str]:
@@ -62,10 +64,10 @@ class Cluster:
         return out
 
     def kill_worker(self) -> bool:
-        """SIGKILL one generate worker, if there is one."""
-        for process in psutil.process_iter(["cmdline"]):
-            if " ".join(process.info["cmdline"] or []).startswith(WORKER):
-                with suppress(psutil.NoSuchProcess):
+        """SIGKILL one generate worker of this cluster, if there is one."""
+        for process in psutil.Process(self.head).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if " ".join(process.cmdline()).startswith(WORKER):
                     process.send_signal(signal.SIGKILL)
                     return True
         return False
@@ -142,7 +144,7 @@ def cluster(
     try:
         wait_until(lambda: _answers(address), f"the Ray dashboard, see {home}/head.log")
         environment["RAY_ADDRESS"] = f"127.0.0.1:{gcs}"
-        yield Cluster(environment=environment, dashboard=address)
+        yield Cluster(environment=environment, dashboard=address, head=head.pid)
     finally:
         head.terminate()
         with suppress(subprocess.TimeoutExpired):
