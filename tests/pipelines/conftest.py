@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,17 +16,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra.ports import free_port
+
 REPOSITORY = Path(__file__).parents[2]
 METHODS = Path(__file__).parent / "methods"
 """Importable by drivers and workers: methods that misbehave."""
 WORKER = "ray::_GenerateWorker"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @dataclass
