@@ -45,7 +45,8 @@ class Nodes:
         """Start what is not running, and wait until the head answers."""
         if self._head is None:
             self._head = self._ray(
-                *("--head", f"--port={self._gcs}", "--num-cpus=2", "--dashboard-host=127.0.0.1"),
+                *("--head", f"--port={self._gcs}", "--num-cpus=2", f"--temp-dir={self._home}/ray"),
+                "--dashboard-host=127.0.0.1",
                 *("--include-dashboard=true", f"--dashboard-port={self._dashboard}"),
                 *(f"--ray-client-server-port={free_port()}", "--disable-usage-stats"),
                 f"--dashboard-agent-listen-port={free_port()}",

@@ -27,7 +27,7 @@ class Contents:
                 f" this version computes {ORDER!r}; look at it with the version that built it"
             )
         for phase in manifest.root.phases:
-            refuse_other_packings(_bodies(phase))
+            refuse_other_packings(bodies_of(phase))
         self.manifest = manifest
         self._tables: dict[str, pa.Table] = {}
         self._windows: dict[tuple[Body, int], Windows] = {}
@@ -89,7 +89,8 @@ def body_of(supply: Supply, in_head: bool) -> Body:
     return supply.head.body
 
 
-def _bodies(phase: Phase) -> Iterator[Body]:
+def bodies_of(phase: Phase) -> Iterator[Body]:
+    """What the phase takes samples from, epochs that are only ended too; some more than once."""
     for supply in (supply for segment in phase.segments for supply in segment.supplies):
         yield supply.body
         if supply.head:

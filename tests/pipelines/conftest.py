@@ -3,9 +3,11 @@
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -129,6 +131,10 @@ def cluster(
     command = ["ray", "start", "--head", "--block", f"--port={gcs}", "--num-cpus=4"]
     command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1"]
     command += [f"--dashboard-port={dashboard}", "--disable-usage-stats"]
+    # A job is given the address of the last cluster that was started over its folder. The path is
+    # short, for sockets lie below it.
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    command += [f"--temp-dir={folder}"]
     command += [f"--ray-client-server-port={free_port()}"]
     # A second cluster on this machine has the usual port, and without it no job can be submitted.
     command += [f"--dashboard-agent-listen-port={free_port()}"]
@@ -145,6 +151,7 @@ def cluster(
             head.wait(30)
         head.kill()
         log.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _answers(address: str) -> bool:

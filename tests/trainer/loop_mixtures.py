@@ -1,4 +1,4 @@
-"""A small root with four phases to train, and manifests of it."""
+"""A small root with four phases to train, and manifests of it; one of them is held out."""
 
 from pathlib import Path
 
@@ -51,6 +51,19 @@ unit = "samples"
 mix = {{ pair = {{ epochs = 1 }} }}
 train = {{ learning_rate = 1e-4, loss = "dpo" }}
 """
+HELD = """
+schema = "scriptorium.mixture/1"
+name = "{name}"
+seed = 4
+tokenizer = {{ name = "utf8-bytes@1", end_of_document = 256 }}
+[sources]
+web = {{ from = "{step}_tokens@1", max_epochs = 90, where = {{ lang = "{lang}" }} }}
+[phases.held]
+tokens = "512"
+sequence_length = 32
+global_batch = 4
+mix = {{ web = "100%" }}
+"""
 RATE = 3e-3
 STEPS = 12
 """Of the phase `pretrain`."""
@@ -61,11 +74,13 @@ def make_root(path: Path) -> Store:
     store = open_store(str(path))
     token_step(store, "web_tokens", texts("web", 80), texts("more", 40, seed=5), index=True)
     token_step(store, "book_tokens", texts("book", 40, seed=7), index=True)
+    token_step(store, "held_tokens", texts("held", 20, seed=8), index=True)
     chats = [chat(f"c{i}", ("user", "ab" * 3), ("assistant", f"hello {i}")) for i in range(24)]
     token_step(store, "chat_tokens", chats, index=True)
     pairs = [response_pair(f"p{i}", "ab" * 2, f"yes {i}", "no") for i in range(8)]
     token_step(store, "pair_tokens", pairs, index=True)
     publish(store, "tiny")
+    publish_held(store, "held")
     return store
 
 
@@ -73,6 +88,13 @@ def publish(store: Store, name: str, tokens: int = 16 * 8 * STEPS, rate: float =
     """A manifest under a name."""
     objects = Objects(store)
     spec = parse_mixture(SPEC.format(name=name, tokens=tokens, rate=rate), "it")
+    return _named(store, name, write_root(objects, build(store, spec, objects)))
+
+
+def publish_held(store: Store, name: str, step: str = "held", lang: str = "en") -> Manifest:
+    """A held-out manifest under a name, of what one step has in a language."""
+    objects = Objects(store)
+    spec = parse_mixture(HELD.format(name=name, step=step, lang=lang), "it")
     return _named(store, name, write_root(objects, build(store, spec, objects)))
 
 

@@ -1,14 +1,15 @@
 """Runs commands of `python -m trainer` one after another on this rank, and answers how each ended.
 
 A job is {"argv": [...]} and perhaps "fork" (in a child that may die; only the first jobs, on one
-rank), "signal": [number, step, rank] (that rank gets it when the step begins) or "publish":
-[number, step] (before a checkpoint gets its name). The signals are real; only the moment is chosen
-here.
+rank), "signal": [number, step, rank] (that rank gets it when the step begins), "publish": [number,
+step] (before a checkpoint gets its name) or "room": [bytes, step, rank] (no file of that rank may
+be larger from this step on). Signals and limits are real; only the moment is chosen here.
 """
 
 import io
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -55,7 +56,7 @@ def forked(job: dict[str, Any]) -> dict[str, Any]:
 
 def ended(job: dict[str, Any]) -> dict[str, Any]:
     out = io.StringIO()
-    before = phase.seed_step, directories.publish
+    as_it_was = phase.seed_step, directories.publish
     try:
         arm(job)
         with redirect_stdout(out):
@@ -65,7 +66,8 @@ def ended(job: dict[str, Any]) -> dict[str, Any]:
     except SystemExit as asked:
         return {"status": asked.code, "out": out.getvalue()}
     finally:
-        phase.seed_step, directories.publish = before
+        phase.seed_step, directories.publish = as_it_was
+        limited(resource.RLIM_INFINITY)
     return {"status": 0, "out": out.getvalue()}
 
 
@@ -73,21 +75,39 @@ def arm(job: dict[str, Any]) -> None:
     if "signal" in job:
         number, at, rank = job["signal"]
         mine = int(os.environ["RANK"]) == rank
-        phase.seed_step = before(phase.seed_step, lambda seed, step: mine and step == at, number)
+        phase.seed_step = before(
+            phase.seed_step, lambda seed, step: mine and step == at, lambda: told(number)
+        )
+    if "room" in job:
+        most, at, rank = job["room"]
+        mine = int(os.environ["RANK"]) == rank
+        phase.seed_step = before(
+            phase.seed_step, lambda seed, step: mine and step == at, lambda: limited(most)
+        )
     if "publish" in job:
         number, at = job["publish"]
         directories.publish = before(
-            directories.publish, lambda part, state: state.step == at, number
+            directories.publish, lambda part, state: state.step == at, lambda: told(number)
         )
 
 
-def before(call: Callable[..., Any], due: Callable[..., bool], number: int) -> Callable[..., Any]:
-    def told(*arguments: Any) -> Any:
+def told(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def limited(most: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+def before(
+    call: Callable[..., Any], due: Callable[..., bool], first: Callable[[], None]
+) -> Callable[..., Any]:
+    def both(*arguments: Any) -> Any:
         if due(*arguments):
-            os.kill(os.getpid(), number)
+            first()
         return call(*arguments)
 
-    return told
+    return both
 
 
 if __name__ == "__main__":

@@ -12,10 +12,13 @@ from manifests.errors import ConfigError
 from manifests.objects.pins import pins
 from manifests.objects.refs import Refs
 from manifests.store import Store
-from tests.trainer.loop_mixtures import make_root
+from tests.manifests.tokened import text, token_step
+from tests.trainer.loop_mixtures import make_root, publish_held
 from trainer.cli import cli
 from trainer.loop import directories
+from trainer.loop.heldout import held_out
 from trainer.loop.origins import refuse_other_optimizer
+from trainer.loop.overlap import refuse_trained_on
 from trainer.loop.pinning import hold
 from trainer.loop.state import Origin, State
 from trainer.model.config import read_config
@@ -71,6 +74,10 @@ def checkpoint(store: Store, out: Path, phase: str, step: int, **other: object) 
         (["--phase", "pretrain", "--eval", "tiny"], "--eval tiny: give REF#PHASE"),
         (["--phase", "pretrain", "--eval", "tiny#no"], "tiny has the phases pretrain, midtrain"),
         (["--phase", "pretrain", "--eval", "tiny#dpo"], "a phase of pairs has no loss without"),
+        (
+            ["--phase", "sft", "--eval", "tiny#midtrain"],
+            "2 of its shards are trained on, the first",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(
@@ -79,6 +86,41 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
     assert said in run(store, tmp_path / "out", *options)
     assert not (tmp_path / "out").exists()
     assert not pins(store)
+
+
+@pytest.mark.parametrize("phase", ["pretrain", "midtrain", "sft"])
+def test_a_set_is_not_held_out_when_the_weights_have_been_through_it(
+    store: Store, tmp_path: Path, phase: str
+) -> None:
+    """In the phase itself, or in one that it goes on from."""
+    publish_held(store, "not_held", step="book")
+    told = run(store, tmp_path / "out", "--phase", phase, "--eval", "not_held#held")
+    assert told == (
+        "--eval not_held#held: 1 of its shards is trained on: slice 0 of book_tokens@1 in phase"
+        " pretrain of tiny; build the held-out manifest over steps that tiny does not name, or"
+        " over other records of them"
+    )
+
+
+def test_a_set_may_share_files_but_no_rows(tmp_path: Path) -> None:
+    store = make_root(tmp_path / "root")
+    words = [text(f"m/{i}", "abc" * 9, lang=lang) for i, lang in enumerate(["en", "de"] * 9)]
+    token_step(store, "mixed_tokens", words[:8], words[8:], index=True)
+    trained = publish_held(store, "english", step="mixed", lang="en")
+    publish_held(store, "german", step="mixed", lang="de")
+    tokenizer = trained.root.tokenizer
+    refuse_trained_on(held_out(store, "german#held", tokenizer), trained, trained.root.phases)
+    with pytest.raises(
+        ConfigError,
+        match=r"2 of its shards are trained on, the first is slice 0 of mixed_tokens@1 in",
+    ):
+        refuse_trained_on(held_out(store, "english#held", tokenizer), trained, trained.root.phases)
+    publish_held(store, "both", step="mixed", lang="*")
+    with pytest.raises(
+        ConfigError,
+        match=r"2 of its shards are trained on, the first is slice 0 of mixed_tokens@1 in",
+    ):
+        refuse_trained_on(held_out(store, "both#held", tokenizer), trained, trained.root.phases)
 
 
 def test_a_refusal_is_one_line_and_status_2_and_does_not_wait_for_torch(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from manifests.objects.tree import Objects
 from manifests.spec.read import parse_mixture
 from manifests.store import Store, open_store
 from tests.manifests.tokened import Made, text, token_step
+from trainer.cli import cli
 from trainer.report.ablation import Arm, Learned, parse_arm, table
 
 SPEC = """
@@ -101,6 +103,22 @@ def test_the_table_shows_losses_and_their_differences() -> None:
         "b         1.0000   3.0000   1.0000",
         "  - a    -0.5000  +0.5000  -1.0000",
     ]
+
+
+def test_a_mixture_that_trains_on_the_held_out_set_is_refused_before_any_is_trained(
+    tmp_path: Path,
+) -> None:
+    store = open_store(str(tmp_path / "root"))
+    for held in ("", "_held"):
+        token_step(store, f"cycles{held}_tokens", cycles(f"c{held}", 1), index=True)
+        token_step(store, f"mirrors{held}_tokens", mirrors(f"m{held}", 2), index=True)
+    publish(store, "fair", 50)
+    publish(store, "held", 50, held="_held")
+    argv = ["ablate", "fair=fair#pretrain", "unfair=held#pretrain", "--eval", "held#pretrain"]
+    argv += ["--root", store.url, "--config", "tiny", "--out", str(tmp_path / "out")]
+    with pytest.raises(ConfigError, match=r"--eval held#pretrain: 2 of its shards are trained on"):
+        cli.main(argv, prog_name="trainer", standalone_mode=False)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("text", ["mix#pretrain", "a=mix", "=mix#p", "a/b=mix#p", "a=#p"])

@@ -24,6 +24,7 @@ from trainer.loop.origins import (
     refuse_other_optimizer,
     refuse_other_training,
 )
+from trainer.loop.overlap import refuse_trained_on
 from trainer.loop.request import Request
 from trainer.loop.schedule import Schedule
 from trainer.loop.settings import Settings
@@ -124,15 +125,16 @@ def open_run(request: Request) -> Run:
     for phase in phases:
         loss_of(phase.train)
         settings_of(request, config, phase).rates(phase.steps)
+    sets = [held_out(store, name, manifest.root.tokenizer) for name in request.evaluations]
+    for held in sets:
+        refuse_trained_on(held, manifest, phases)
     return Run(
         request=request,
         config=config,
         store=store,
         manifest=manifest,
         phases=phases,
-        evaluations=tuple(
-            held_out(store, name, manifest.root.tokenizer) for name in request.evaluations
-        ),
+        evaluations=tuple(sets),
     )
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from manifests.errors import ConfigError, ScriptoriumError
 from trainer.loop.lines import read_lines
 from trainer.loop.metrics import FILE
+from trainer.loop.request import Request
+from trainer.loop.task import open_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,22 @@ def parse_arm(text: str) -> Arm:
     if not (name and equals and ref and mark and phase) or "/" in name:
         raise ConfigError(f"{text}: expected NAME=REF#PHASE, as in more_code=mix-b#pretrain")
     return Arm(name=name, ref=ref, phase=phase)
+
+
+def refuse(arms: Sequence[Arm], root: str, held_out: str, config: str, out: Path) -> None:
+    """Raise ConfigError where one of the runs would be refused, before the first is begun."""
+    for arm in arms:
+        open_run(
+            Request(
+                ref=arm.ref,
+                root=root,
+                phases=(arm.phase,),
+                config=config,
+                out=out / arm.name,
+                cache=out,
+                evaluations=(held_out,),
+            )
+        )
 
 
 def run_arm(arm: Arm, root: str, held_out: str, out: Path, options: Sequence[str]) -> Learned:
