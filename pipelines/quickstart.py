@@ -2,7 +2,6 @@
 them, and a small model that is trained on it.
 """
 
-import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
@@ -22,6 +21,7 @@ from manifests.objects.log import Version
 from manifests.store import Store, open_store
 from manifests.tokenizers import tokenizer_of
 from pipelines import overrides, status, view
+from pipelines.children import run_child
 from pipelines.commands import (
     end_run,
     is_complete,
@@ -139,7 +139,6 @@ def _train(version: Version, root: Path, *, quiet: bool) -> None:
     click.echo("\ntraining      a small model on all phases (a minute)", err=quiet)
     for command in ([*run, "--out", str(out), "--workers", "0"], curves):
         trainer = [sys.executable, "-m", "trainer", *command]
-        done = subprocess.run(trainer, stdout=sys.stderr if quiet else None, check=False)
-        if done.returncode:
-            raise ScriptoriumError(f"the training ended with exit {done.returncode}")
+        if code := run_child(trainer, stdout=sys.stderr if quiet else None):
+            raise ScriptoriumError(f"the training ended with exit {code}")
     click.echo(f"loss curve    {out / 'loss.png'}\ncheckpoints   {out}", err=quiet)

@@ -14,6 +14,7 @@ from trainer.convert.export import export_checkpoint
 from trainer.convert.importing import import_model
 from trainer.convert.parts import Names
 from trainer.loop import checkpoint
+from trainer.loop.disk import Disk
 from trainer.model.build import build_model
 from trainer.model.masks import attention, call
 from trainer.model.parallel import Parallel, arrange, device, start, stop
@@ -82,7 +83,7 @@ def main() -> None:
         if first:
             path.mkdir()
         torch.distributed.barrier()
-        checkpoint.save(path, [chunk], None)
+        checkpoint.save(path, [chunk], None, Disk())
         if parallel.pipeline == 1 and name != "untied-bf16":
             whole = logits(chunk)
             if first:

@@ -1,15 +1,15 @@
 """Runs commands of `python -m trainer` one after another on this rank, and answers how each ended.
 
 A job is {"argv": [...]} and perhaps "fork" (in a child that may die; only the first jobs, on one
-rank), "signal": [number, step, rank] (that rank gets it when the step begins) or "publish":
-[number, step] (before a checkpoint gets its name). The signals are real; only the moment is chosen
-here.
+rank), "signal": [number, step, rank] (that rank gets it when the step begins), "publish": [number,
+step] (before a checkpoint gets its name) or "room": [bytes, step, rank] (no file of that rank may
+be larger from this step on). Signals and limits are real; only the moment is chosen here.
 """
 
 import io
 import json
 import os
-import socket
+import resource
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from infra.ports import free_port
 from manifests.errors import ScriptoriumError
 from tests.trainer.ranks import answer
 from trainer.cli import cli
@@ -35,7 +36,7 @@ def main() -> None:
     store = torch.distributed.TCPStore(address, port, is_master=first, wait_for_workers=False)
     for number, job in enumerate(jobs):
         if first:
-            store.set(f"port {number}", free_port())
+            store.set(f"port {number}", str(free_port()))
         os.environ["MASTER_PORT"] = store.get(f"port {number}").decode()
         found.append(ended(job))
     answer(found)
@@ -44,16 +45,10 @@ def main() -> None:
         store.wait([f"done {rank}" for rank in range(int(os.environ["WORLD_SIZE"]))])
 
 
-def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
 def forked(job: dict[str, Any]) -> dict[str, Any]:
     child = os.fork()
     if not child:
-        os.environ["MASTER_PORT"] = free_port()
+        os.environ["MASTER_PORT"] = str(free_port())
         ended(job)
         os._exit(0)
     return {"status": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}
@@ -61,7 +56,7 @@ def forked(job: dict[str, Any]) -> dict[str, Any]:
 
 def ended(job: dict[str, Any]) -> dict[str, Any]:
     out = io.StringIO()
-    before = phase.seed_step, directories.publish
+    as_it_was = phase.seed_step, directories.publish
     try:
         arm(job)
         with redirect_stdout(out):
@@ -71,7 +66,8 @@ def ended(job: dict[str, Any]) -> dict[str, Any]:
     except SystemExit as asked:
         return {"status": asked.code, "out": out.getvalue()}
     finally:
-        phase.seed_step, directories.publish = before
+        phase.seed_step, directories.publish = as_it_was
+        limited(resource.RLIM_INFINITY)
     return {"status": 0, "out": out.getvalue()}
 
 
@@ -79,21 +75,39 @@ def arm(job: dict[str, Any]) -> None:
     if "signal" in job:
         number, at, rank = job["signal"]
         mine = int(os.environ["RANK"]) == rank
-        phase.seed_step = before(phase.seed_step, lambda seed, step: mine and step == at, number)
+        phase.seed_step = before(
+            phase.seed_step, lambda seed, step: mine and step == at, lambda: told(number)
+        )
+    if "room" in job:
+        most, at, rank = job["room"]
+        mine = int(os.environ["RANK"]) == rank
+        phase.seed_step = before(
+            phase.seed_step, lambda seed, step: mine and step == at, lambda: limited(most)
+        )
     if "publish" in job:
         number, at = job["publish"]
         directories.publish = before(
-            directories.publish, lambda part, state: state.step == at, number
+            directories.publish, lambda part, state: state.step == at, lambda: told(number)
         )
 
 
-def before(call: Callable[..., Any], due: Callable[..., bool], number: int) -> Callable[..., Any]:
-    def told(*arguments: Any) -> Any:
+def told(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def limited(most: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+def before(
+    call: Callable[..., Any], due: Callable[..., bool], first: Callable[[], None]
+) -> Callable[..., Any]:
+    def both(*arguments: Any) -> Any:
         if due(*arguments):
-            os.kill(os.getpid(), number)
+            first()
         return call(*arguments)
 
-    return told
+    return both
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from tests.trainer.model_checks import (
 )
 from tests.trainer.ranks import answer
 from trainer.loop import checkpoint
+from trainer.loop.disk import Disk
 from trainer.model import build, initial, shims
 from trainer.model.config import ModelConfig, Recompute
 from trainer.model.leak import check_no_leak
@@ -68,7 +69,7 @@ def without(shim: str) -> str:
             start(ALONE)
             ready = machine(ALONE, distributed=True)
             losses(ready, ALONE, range(1))
-            checkpoint.save(Path(mkdtemp()), ready.chunks, ready.optimizer)
+            checkpoint.save(Path(mkdtemp()), ready.chunks, ready.optimizer, Disk())
         except BaseException as error:
             places = [at.filename for at in traceback.extract_tb(error.__traceback__)]
             told = [place for place in places if "megatron/core" in place][-1]

@@ -13,6 +13,7 @@ import torch
 from tests.trainer.model_checks import CONFIG, LENGTH, VOCABULARY, count, losses, machine, model
 from tests.trainer.ranks import answer
 from trainer.loop import checkpoint
+from trainer.loop.disk import Disk
 from trainer.model import optimizer_fixes
 from trainer.model.leak import check_no_leak
 from trainer.model.parallel import Parallel, arrange, start, stop
@@ -66,7 +67,7 @@ def loading() -> dict[str, Any]:
     folder = [mkdtemp() if torch.distributed.get_rank() == 0 else ""]
     torch.distributed.broadcast_object_list(folder, 0)
     path = Path(folder[0])
-    checkpoint.save(path, first.chunks, first.optimizer)
+    checkpoint.save(path, first.chunks, first.optimizer, Disk())
     torch.distributed.barrier()
     found: dict[str, Any] = {"straight": losses(first, parallel, range(2, 5))}
 

@@ -100,13 +100,19 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
         shutil.copytree(folder / "whole", folder / name)
         for step in (8, 12):
             shutil.rmtree(folder / name / "pretrain/checkpoints" / f"step-{step:08d}")
+    for phase in ("pretrain", "midtrain"):
+        shutil.copytree(folder / "all" / phase, folder / "piped" / phase)
     together = [
         job("killed", workers=1),
         job("torn"),
         job("tensor", "--tensor-parallel", 2),
         job("stages", "--pipeline-parallel", 2),
         job("spread"),
+        job("piped", "--phases", "all", "--pipeline-parallel", 2),
         job("asked", "--save-every", 100, signal=[TERM, 8, 1]),
+        job("full", "--save-every", 4, room=[30_000, 5, 0], told="no room to save"),
+        job("full", "--save-every", 4, room=[0, 6, 1], told="no room for a log"),
+        job("full", "--save-every", 4),
     ]
     second, others = run_ranks(WORKER, 2, json.dumps(together))
     return Left(
@@ -117,9 +123,14 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
                 f"{n}:{job['name']}": end
                 for n, job, end in zip(range(len(alone)), alone, first, strict=True)
             },
-            **{f"two:{job['name']}": end for job, end in zip(together, second, strict=True)},
+            **{
+                f"two:{job.get('told', job['name'])}": end
+                for job, end in zip(together, second, strict=True)
+            },
         },
-        others={job["name"]: end for job, end in zip(together, others, strict=True)},
+        others={
+            job.get("told", job["name"]): end for job, end in zip(together, others, strict=True)
+        },
     )
 
 
@@ -137,12 +148,12 @@ def test_a_run_learns_and_tells_of_every_step(left: Left) -> None:
 def test_every_command_ended_as_it_should(left: Left) -> None:
     ends = {name: end["status"] for name, end in left.ended.items()}
     wrong = {"0:killed": -KILL, "1:torn": -KILL, "3:asked": 128 + TERM, "two:asked": 128 + TERM}
-    wrong |= {"9:other": 1, "10:wild": 1}
+    wrong |= {"9:other": 1, "10:wild": 1, "two:no room to save": 1, "two:no room for a log": 1}
     assert {name: status for name, status in ends.items() if status} == wrong, left.ended
     assert all(end["status"] == ends[f"two:{name}"] for name, end in left.others.items())
 
 
-@pytest.mark.parametrize("name", ["killed", "torn", "tensor", "stages", "spread"])
+@pytest.mark.parametrize("name", ["killed", "torn", "tensor", "stages", "spread", "full"])
 def test_a_resumed_run_has_the_losses_of_one_that_was_never_stopped(left: Left, name: str) -> None:
     """Killed anywhere on one rank, or in the middle of a checkpoint; then on two ranks, data-,
     tensor- or pipeline-parallel, with another number of workers, with a distributed optimizer.
@@ -154,7 +165,7 @@ def test_a_resumed_run_has_the_losses_of_one_that_was_never_stopped(left: Left, 
         assert found == pytest.approx(wanted, rel=CLOSE, abs=CLOSE)
 
 
-@pytest.mark.parametrize("name", ["whole", "killed", "torn", "tensor", "stages", "spread"])
+@pytest.mark.parametrize("name", ["whole", "killed", "torn", "tensor", "stages", "spread", "full"])
 def test_every_position_was_seen_once_and_at_its_step(left: Left, name: str) -> None:
     seen = left.seen(name)
     for step in range(STEPS):
@@ -220,6 +231,20 @@ def test_phases_go_on_from_each_other(left: Left) -> None:
     assert left.losses("all") == left.losses("whole")
 
 
+@pytest.mark.parametrize("phase", ["sft", "dpo"])
+def test_a_pipeline_has_the_losses_of_one_rank_in_every_phase(left: Left, phase: str) -> None:
+    """From the same weights; of DPO that goes for its reference, too, which each run computed for
+    its own checkpoint.
+    """
+    for what in ("loss", "grad_norm", "learned"):
+        found = [line[what] for line in left.steps("piped", phase)]
+        wanted = [line[what] for line in left.steps("all", phase)]
+        assert len(found) == 2
+        assert found == pytest.approx(wanted, rel=CLOSE, abs=CLOSE)
+    _, state = open_checkpoint(left.folder / "piped" / phase)
+    assert state.layout["pipeline"] == 2
+
+
 def test_the_loss_goes_on_over_a_seam(left: Left) -> None:
     """Another window and another rotary base, before any update."""
     found = json.loads((left.folder / "all/midtrain/seam.json").read_text())
@@ -266,6 +291,21 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(left: Left) -
     assert f"checkpoint is that of step {step}" in told["error"]
     assert f"manifest at pretrain {step} wild" in told["error"]
     assert steps_of(left.folder / "wild/pretrain/checkpoints") == list(range(1, step + 1))[-3:]
+
+
+def test_a_full_disk_ends_all_ranks_in_one_line_and_the_last_checkpoint_stands(left: Left) -> None:
+    """Of rank 0 in the middle of a checkpoint, then of rank 1 when it notes what it saw. With room
+    the run goes on, as the tests of resumed runs see.
+    """
+    folder = left.folder / "full/pretrain"
+    ends = [("no room to save", 8, "the disk took only a part of a file")]
+    for name, step, why in [*ends, ("no room for a log", 7, "File too large")]:
+        told = left.ended[f"two:{name}"]
+        assert told["kind"] == "StoreFull"
+        assert told["error"] == (
+            f"{folder}, after step {step}: {why}; the last checkpoint is that of step 4:"
+            " make room there and give the same command again"
+        )
 
 
 def test_a_run_holds_the_manifests_that_its_checkpoints_need(left: Left) -> None:

@@ -6,40 +6,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manifests.cli.options import echo_json, json_option, ref_argument, root_option
+from trainer.cli.options import COUNT, config_option, layout_options, phases_option
 
 if TYPE_CHECKING:
     from trainer.model.config import Config
     from trainer.model.plan import PhasePlan
 
-_COUNT = click.IntRange(min=1)
 _ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
 @ref_argument
 @root_option
-@click.option(
-    "--phase",
-    "--phases",
-    "phases",
-    default="all",
-    metavar="NAME[,NAME...]",
-    help="The phases to plan; all without it.",
-)
-@click.option(
-    "--config",
-    "config_name",
-    required=True,
-    metavar="NAME|FILE",
-    help="The model: tiny, 125m, 1b, phi4_14b, or a TOML file.",
-)
+@phases_option(default="all")
+@config_option
 @click.option(
     "--vocabulary",
-    type=_COUNT,
+    type=COUNT,
     metavar="N",
     help="Ids of the tokenizer, of a model that takes them from there.",
 )
-@click.option("--gpus", type=_COUNT, required=True, metavar="N", help="In all.")
+@click.option("--gpus", type=COUNT, required=True, metavar="N", help="In all.")
 @click.option(
     "--gpu",
     default="h100",
@@ -59,18 +46,8 @@ _ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
     metavar="X",
     help="The part of the peak that you expect to reach.",
 )
-@click.option(
-    "--tensor-parallel", "tensor", type=_COUNT, default=1, metavar="N", help="Ranks a layer."
-)
-@click.option(
-    "--pipeline-parallel",
-    "pipeline",
-    type=_COUNT,
-    default=1,
-    metavar="N",
-    help="Stages that the layers are cut into; all other ranks are data-parallel.",
-)
-@click.option("--micro-batch", type=_COUNT, metavar="N", help="Samples of a micro batch.")
+@layout_options
+@click.option("--micro-batch", type=COUNT, metavar="N", help="Samples of a micro batch.")
 @click.option(
     "--recompute",
     type=click.Choice(["none", "selective", "full"]),
@@ -92,7 +69,7 @@ def plan(
     ref: str,
     root: str,
     phases: str,
-    config_name: str,
+    config: str,
     vocabulary: int | None,
     gpu: str,
     as_json: bool,
@@ -106,17 +83,17 @@ def plan(
     from trainer.model.config import read_config
     from trainer.model.plan import plan_phase
 
-    config = read_config(config_name)
+    told = read_config(config)
     if vocabulary is not None:
-        config = replace(config, model=config.model.with_vocabulary(vocabulary))
-    if config.model.vocabulary is None:
-        raise click.UsageError(f"{config.name} has the vocabulary of the tokenizer: --vocabulary")
+        told = replace(told, model=told.model.with_vocabulary(vocabulary))
+    if told.model.vocabulary is None:
+        raise click.UsageError(f"{told.name} has the vocabulary of the tokenizer: --vocabulary")
     cluster = _cluster(gpu, **asked)
-    found = [plan_phase(config, phase, cluster) for phase in _phases(ref, root, phases)]
+    found = [plan_phase(told, phase, cluster) for phase in _phases(ref, root, phases)]
     if as_json:
-        echo_json(_plain(config, found))
+        echo_json(_plain(told, found))
     else:
-        click.echo("\n".join(_lines(config, found, cluster.memory)))
+        click.echo("\n".join(_lines(told, found, cluster.memory)))
 
 
 def _cluster(

@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from manifests.cli.options import echo_json, json_option, ref_argument, root_option
-
-_COUNT = click.IntRange(min=1)
+from trainer.cli.options import COUNT, cache_option, config_option, layout_options
 
 
 @click.command()
@@ -21,31 +20,10 @@ _COUNT = click.IntRange(min=1)
     metavar="CHECKPOINT",
     help="What the phase will begin with: a checkpoint, or a phase's folder for its newest.",
 )
-@click.option(
-    "--config",
-    required=True,
-    metavar="NAME|FILE",
-    help="The model of the checkpoint: tiny, 125m, 1b, phi4_14b, or a TOML file.",
-)
-@click.option(
-    "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "scriptorium",
-    show_default="~/.cache/scriptorium",
-    help="A folder of this machine: what is fetched or found out about the data is kept there.",
-)
-@click.option("--micro-batch", type=_COUNT, metavar="N", help="Pairs of a micro batch.")
-@click.option(
-    "--tensor-parallel", "tensor", type=_COUNT, default=1, metavar="N", help="Ranks a layer."
-)
-@click.option(
-    "--pipeline-parallel",
-    "pipeline",
-    type=_COUNT,
-    default=1,
-    metavar="N",
-    help="Stages that the layers are cut into; all other ranks share the pairs.",
-)
+@config_option
+@cache_option
+@click.option("--micro-batch", type=COUNT, metavar="N", help="Pairs of a micro batch.")
+@layout_options
 @json_option
 def reference(ref: str, root: str, as_json: bool, **asked: object) -> None:
     """Compute what a checkpoint says of the pairs of a phase of the manifest REF.

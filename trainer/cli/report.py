@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from manifests.cli.options import json_option, root_option
+from trainer.cli.options import config_option
 
 
 @click.command()
@@ -26,7 +27,7 @@ def curves(out: Path, png: Path | None, width: int) -> None:
 @click.argument("mixtures", nargs=-1, required=True, metavar="NAME=REF#PHASE...")
 @root_option
 @click.option("--eval", "held_out", required=True, metavar="REF#PHASE", help="The held-out set.")
-@click.option("--config", required=True, metavar="NAME|FILE", help="The model, as of `run`.")
+@config_option
 @click.option(
     "--out",
     required=True,

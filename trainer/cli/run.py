@@ -7,41 +7,23 @@ from pathlib import Path
 import click
 
 from manifests.cli.options import echo_json, json_option, ref_argument, root_option
+from trainer.cli.options import COUNT, cache_option, config_option, layout_options, phases_option
 
-_COUNT = click.IntRange(min=1)
 _FROM_ZERO = click.IntRange(min=0)
 
 
 @click.command()
 @ref_argument
 @root_option
-@click.option(
-    "--phase",
-    "--phases",
-    "phases",
-    required=True,
-    metavar="NAME[,NAME...]",
-    help="The phases to train, one after another; all: every one, in the manifest's order.",
-)
-@click.option(
-    "--config",
-    required=True,
-    metavar="NAME|FILE",
-    help="The model: tiny, 125m, 1b, phi4_14b, or a TOML file.",
-)
+@phases_option()
+@config_option
 @click.option(
     "--out",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     help="Where checkpoints and logs go, a folder a phase; all ranks must see it.",
 )
-@click.option(
-    "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "scriptorium",
-    show_default="~/.cache/scriptorium",
-    help="A folder of this machine: what is fetched or found out about the data is kept there.",
-)
+@cache_option
 @click.option(
     "--init",
     default="",
@@ -51,22 +33,12 @@ _FROM_ZERO = click.IntRange(min=0)
 )
 @click.option(
     "--steps",
-    type=_COUNT,
+    type=COUNT,
     metavar="N",
     help="Stop each phase after N steps; its schedule stays that of the whole phase.",
 )
-@click.option("--micro-batch", type=_COUNT, metavar="N", help="Samples of a micro batch.")
-@click.option(
-    "--tensor-parallel", "tensor", type=_COUNT, default=1, metavar="N", help="Ranks a layer."
-)
-@click.option(
-    "--pipeline-parallel",
-    "pipeline",
-    type=_COUNT,
-    default=1,
-    metavar="N",
-    help="Stages that the layers are cut into; all other ranks are data-parallel.",
-)
+@click.option("--micro-batch", type=COUNT, metavar="N", help="Samples of a micro batch.")
+@layout_options
 @click.option(
     "--workers",
     type=_FROM_ZERO,
@@ -77,7 +49,7 @@ _FROM_ZERO = click.IntRange(min=0)
 )
 @click.option(
     "--save-every",
-    type=_COUNT,
+    type=COUNT,
     default=1000,
     show_default=True,
     metavar="N",
@@ -107,7 +79,7 @@ _FROM_ZERO = click.IntRange(min=0)
 )
 @click.option(
     "--eval-samples",
-    type=_COUNT,
+    type=COUNT,
     default=256,
     show_default=True,
     metavar="N",

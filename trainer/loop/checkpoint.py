@@ -5,12 +5,14 @@ another layout find their parts. The distributed optimizer is written as if it w
 (`fully_reshardable`), for the same reason.
 """
 
+import io
 import logging
 import queue
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.loop.disk import Disk
 from trainer.model.optimizer_fixes import after_loading, before_loading
 
 METADATA = {
@@ -19,18 +21,61 @@ METADATA = {
 }
 
 
-def save(path: Path, chunks: Sequence[Any], optimizer: Any) -> None:
-    """Write a checkpoint's tensors into an empty directory that all ranks see."""
-    from megatron.core import dist_checkpointing
+def save(path: Path, chunks: Sequence[Any], optimizer: Any, disk: Disk) -> None:
+    """Write a checkpoint's tensors into an empty directory that all ranks see.
+
+    All ranks call this together, and all come to its end, wherever the disk fails one of them: what
+    was not written is noted in `disk`.
+    """
+    import torch
+    from megatron.core.dist_checkpointing.core import CheckpointingConfig, save_config
+    from megatron.core.dist_checkpointing.state_dict_utils import save_preprocess
     from megatron.core.dist_checkpointing.strategies import filesystem_async
-    from megatron.core.dist_checkpointing.strategies.torch import TorchDistSaveShardedStrategy
+    from torch.distributed.checkpoint.api import CheckpointException
 
     # Results go back within this process. Megatron's own queue lives in a manager process, which
     # goes on for ever when its rank is killed.
     filesystem_async._results_queue = queue.Queue()
-    logging.getLogger("megatron.core.dist_checkpointing").setLevel(logging.ERROR)
-    state = _sharded(chunks, optimizer, is_loading=False)
-    dist_checkpointing.save(state, str(path), TorchDistSaveShardedStrategy("torch_dist", 1))
+    # What fails is told by us.
+    logging.getLogger("megatron.core.dist_checkpointing").setLevel(logging.CRITICAL)
+    first = torch.distributed.get_rank() == 0
+    # As dist_checkpointing.save has it, where rank 0 raises alone when it cannot write its files.
+    sharded, common = save_preprocess(_sharded(chunks, optimizer, is_loading=False))
+    strategy = _strategy(disk)
+    with disk.noting():
+        if first:
+            _write(common, path / "common.pt")
+    try:
+        strategy.save(sharded, path)
+    except CheckpointException as error:  # on all ranks; the first knows why
+        for failed, _ in error.failures.values():
+            disk.note(failed)
+    with disk.noting():
+        if first:
+            save_config(CheckpointingConfig(strategy.backend, strategy.version), str(path))
+
+
+def _strategy(disk: Disk) -> Any:
+    """Megatron's, but what fails on one rank only does not end it there."""
+    from megatron.core.dist_checkpointing.strategies.torch import TorchDistSaveShardedStrategy
+
+    class Strategy(TorchDistSaveShardedStrategy):  # type: ignore[misc]  # megatron has no types
+        def _get_save_and_finalize_callbacks(self, writer: Any, planned: Any) -> Any:
+            writer.finish = disk.noting()(writer.finish)
+            request = super()._get_save_and_finalize_callbacks(writer, planned)
+            write = request.async_fn
+            return request._replace(async_fn=write and disk.noting()(write))
+
+    return Strategy("torch_dist", 1)
+
+
+def _write(common: object, path: Path) -> None:
+    """By way of memory: straight to a file `torch.save` hides why it failed."""
+    import torch
+
+    data = io.BytesIO()
+    torch.save(common, data)
+    path.write_bytes(data.getbuffer())
 
 
 def load(path: Path, chunks: Sequence[Any], optimizer: Any | None) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -29,8 +30,9 @@ class Lines:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """No more lines."""
-        self._file.close()
+        """No more lines. One that did not go out whole, to a full disk, is not tried again."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def keep_until(data: bytes, done: int) -> int:

@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ class Metrics:
     def close(self) -> None:
         """No more of this phase."""
         self._lines.close()
-        self._board.close()
+        with suppress(OSError):  # as the lines: who needed it on the disk has asked for `sync`
+            self._board.close()
 
     def _write(self, line: Mapping[str, Any], prefix: str = "") -> None:
         self._lines.write(line)

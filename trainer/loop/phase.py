@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from manifests.errors import ScriptoriumError
 from trainer.loop.cuts import micro_batches, position_of
+from trainer.loop.disk import Disk
 from trainer.loop.evaluation import evaluate
 from trainer.loop.keeper import Keeper
 from trainer.loop.logbook import Logbook, write_seam
@@ -23,6 +24,8 @@ from trainer.loop.task import Task
 from trainer.losses.batch import Batch
 from trainer.losses.objective import Objective
 
+_BROKEN = 1000
+"""Beside the numbers of signals: the disk failed a rank."""
 SEAM_STEPS = 3
 """Global batches of a new phase that are looked at before its first update."""
 
@@ -54,7 +57,8 @@ class PhaseRun:
     ) -> None:
         self._task, self._machine, self._samples = task, machine, samples
         self._objective, self._origin = objective, origin
-        self._keeper = Keeper(task, machine, objective.name, origin)
+        self._disk = Disk()
+        self._keeper = Keeper(task, machine, self._disk, objective.name, origin)
         self._losses = list(task.resumed[1].recent_losses) if task.resumed else []
 
     def go(self, asked: Asked) -> Outcome:
@@ -62,7 +66,10 @@ class PhaseRun:
         task = self._task
         if task.origin and not task.resumed:
             self._seam()
-        logbook = Logbook(task.folder, task.phase.name, task.begin, task.stop, self._machine.place)
+        place = self._machine.place
+        with self._disk.noting():
+            logbook = Logbook(task.folder, task.phase.name, task.begin, task.stop, place)
+        self._keeper.agree(task.begin)
         try:
             signal = self._train(asked, logbook)
         finally:
@@ -85,13 +92,21 @@ class PhaseRun:
             done, over = step + 1, step + 1 == task.stop
             if over or (task.request.eval_every and done % task.request.eval_every == 0):
                 self._evaluate(step, logbook)
-            signal = largest(asked.number, self._machine.device)
+            signal = self._asked(asked, done)
             if over or signal or done % task.request.save_every == 0:
-                logbook.sync()
+                with self._disk.noting():
+                    logbook.sync()
                 self._keeper.save(done, self._losses)
             if signal:
                 break
         return signal
+
+    def _asked(self, asked: Asked, done: int) -> int:
+        """The signal that came to any rank; ends the run where the disk failed one of them."""
+        found = largest(_BROKEN if self._disk.failure else asked.number, self._machine.device)
+        if found == _BROKEN:
+            self._keeper.agree(done)
+        return found
 
     def _step(self, step: int, batches: Iterator[Batch], logbook: Logbook) -> None:
         task = self._task
@@ -108,18 +123,17 @@ class PhaseRun:
         speed = Speed(
             tokens=tokens, flops_per_token=self._machine.flops_per_token, peak=self._machine.peak
         )
-        logbook.step(
-            step,
-            {
-                "positions": [first, stop - 1],
-                **found,
-                "learned": int(sums["loss"][1]),
-                "learning_rate": rate,
-                "grad_norm": norm,
-                **speed.of(time.perf_counter() - began),
-                "memory": memory(),
-            },
-        )
+        told = {
+            "positions": [first, stop - 1],
+            **found,
+            "learned": int(sums["loss"][1]),
+            "learning_rate": rate,
+            "grad_norm": norm,
+            **speed.of(time.perf_counter() - began),
+            "memory": memory(),
+        }
+        with self._disk.noting():
+            logbook.step(step, told)
 
     def _refuse_what_is_no_number(self, step: int, loss: float, norm: float) -> None:
         if math.isfinite(loss) and math.isfinite(norm):
@@ -145,7 +159,9 @@ class PhaseRun:
         for held in self._task.evaluations:
             data = self._samples.of(held)
             most = self._task.request.eval_samples
-            logbook.evaluation(step, held.name, evaluate(self._machine, held, data, most))
+            found = evaluate(self._machine, held, data, most)
+            with self._disk.noting():
+                logbook.evaluation(step, held.name, found)
 
     def _seam(self) -> None:
         """Look at the first batches of the phase with the weights that the last one left."""
@@ -161,7 +177,8 @@ class PhaseRun:
                 "loss": self._objective.name,
                 "losses": [means(sums)["loss"] for sums in found],
             }
-            write_seam(self._task.folder, before, after)
+            with self._disk.noting():
+                write_seam(self._task.folder, before, after)
 
     def _forward(self, step: int, batches: Iterator[Batch]) -> Sums:
         number = self._micro_batches(step)

@@ -22,6 +22,15 @@ def from_first(value: _Value | None) -> _Value:
     return found
 
 
+def from_all(value: _Value) -> list[_Value]:
+    """What each rank says, by rank, on all of them."""
+    import torch
+
+    told: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(told, value)
+    return told
+
+
 def largest(number: int, device: Any) -> int:
     """The largest of all ranks' numbers."""
     import torch

@@ -4,6 +4,7 @@ from manifests.errors import DataError
 from trainer.data.probes import check_ranks
 from trainer.data.samples import PhaseData
 from trainer.loop import directories
+from trainer.loop.disk import Disk
 from trainer.loop.learning import load, objective_of, origin_of
 from trainer.loop.machine import build, place_of
 from trainer.loop.phase import Outcome, PhaseRun
@@ -69,10 +70,13 @@ def _phase(task: Task, data: PhaseData, asked: Asked) -> Outcome:
         )
     check_ranks(data)
     barrier()  # all have made their task of what was there
-    if place.first:
-        directories.clean(task.checkpoints)
-        forget_after(task.folder, task.begin)
-        hold(task.store, task.request.out, task.manifest.digest)
+    disk = Disk()
+    with disk.noting():
+        if place.first:
+            directories.clean(task.checkpoints)
+            forget_after(task.folder, task.begin)
+            hold(task.store, task.request.out, task.manifest.digest)
+    disk.agree(f"{task.request.out}", "give an --out that can be written to, with room in it")
     machine = build(task, place)
     origin = origin_of(task, first=place.first)
     load(task, machine)
