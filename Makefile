@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV = .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 ROOT ?= runs-local/quickstart
+JOBS ?= 2
 ALONE = manifests teacher trainer trainer_peers
 
 .PHONY: help setup setup-teacher sandbox quickstart test check fmt bench bench-manifests bench-teacher bench-trainer soak
@@ -22,9 +23,9 @@ sandbox:  ## Install bubblewrap, which model-written code runs in
 quickstart: setup setup-teacher  ## From documents to verified shards with a real small teacher
 	@$(VENV)/python -m pipelines quickstart --root $(ROOT)
 
-test: setup setup-teacher  ## Set up and run the tests
+test: setup setup-teacher  ## Set up and run the tests, in JOBS processes (2)
 	@$(PYTHON) -m infra.setup sandbox || echo "going on: tests that need a sandbox are skipped" >&2
-	@$(VENV)/python -m pytest -q
+	@$(VENV)/python -m pytest -q -n $(JOBS)
 
 check: setup  ## Types, style, import contracts
 	@$(VENV)/ruff check .

@@ -11,17 +11,24 @@ from pathlib import Path
 
 
 def build(root: Path, out: Path) -> None:
-    """List the data files of all steps below a root, whose indexes say sizes and digests."""
+    """List the data and token files of all steps below a root, as their indexes say."""
     import pyarrow.parquet as pq
 
     listed = []
     for index in sorted(root.glob("steps/*/*/index.parquet")):
         step = index.parent.relative_to(root)
-        columns = pq.ParquetFile(index).read(["data_sha256", "data_bytes"]).to_pydict()
-        listed += [
-            {"path": f"{step}/data/{digest}.parquet", "size": size, "sha256": digest}
-            for digest, size in zip(columns["data_sha256"], columns["data_bytes"], strict=True)
-        ]
+        table = pq.ParquetFile(index).read(["data_sha256", "data_bytes", "token_files"])
+        tokens = table["token_files"].combine_chunks().flatten()
+        kinds = {
+            "data": (table["data_sha256"], table["data_bytes"]),
+            "tokens": (tokens.field("sha256"), tokens.field("bytes")),
+        }
+        for kind, (digests, sizes) in kinds.items():
+            pairs = zip(digests.to_pylist(), sizes.to_pylist(), strict=True)
+            listed += [
+                {"path": f"{step}/{kind}/{digest}.parquet", "size": size, "sha256": digest}
+                for digest, size in pairs
+            ]
     out.write_text(json.dumps(listed))
 
 

@@ -1,10 +1,11 @@
 """A root to build manifests from: steps of any number of shards, as complete runs leave them.
 
 The five buckets of phi-4's pre-training mix, in the proportions of their unique tokens [R Table 5],
-a step each. What a build reads is made whole, as large as in real runs: `step.json` and the index
-(36 columns; some 30 bins of lengths a shard, two generators, two licences). Data files are there
-with the right names and sizes and hold nothing (sparse); commits are left out: an index of all
-slices stands for them. Columns are made as arrays, so that a million shards take half a minute.
+a step of token shards each. What a build reads is made whole, as large as in real runs: `step.json`
+and the index (37 columns; some 30 bins of lengths a shard, two generators, two licences). Files of
+documents and of tokens are there with the right names and sizes and hold nothing (sparse); commits
+are left out: an index of all slices stands for them. Columns are made as arrays, so that a million
+shards take half a minute.
 """
 
 import argparse
@@ -46,7 +47,7 @@ _LENGTHS = np.array([bin_range(i).low for i in range(BINS)], dtype=np.int64)
 
 def address(bucket: str) -> str:
     """The step that made a bucket's shards."""
-    return f"steps/{bucket}_screened@1/{'0123456789abcdef' * 2}"
+    return f"steps/{bucket}_tokens@1/{'0123456789abcdef' * 2}"
 
 
 def make(root: Path, shards: int, *, files: bool) -> None:
@@ -62,7 +63,7 @@ def make(root: Path, shards: int, *, files: bool) -> None:
         store.put(layout.index_file(step), parquet_bytes(table))
         unique += int(table["tokens"].to_numpy().sum())
         if files:
-            _sparse(root / step / "data", table)
+            _sparse(root / step, table)
     (root / "mixture.toml").write_text(_spec(unique * TRAINED // sum(BUCKETS.values())))
 
 
@@ -78,11 +79,12 @@ def index_table(step: str, bucket: str, count: int, chance: np.random.Generator)
         {
             "slice_index": slices,
             "task": pa.array([task_id(step, number) for number in range(count)], pa.string()),
-            "row_type": _always("record", count),
+            "row_type": _always("tokendocument", count),
             "data_sha256": _digests(count, chance),
             "data_bytes": tokens * 2 + chance.integers(0, 10_000, count),
             "rejects_sha256": _digests(count, chance),
             "rejects_bytes": rejected * 900,
+            "token_files": _token_files(tokens, chance),
             "planned": documents + rejected,
             "accepted": documents,
             "rejected": _named(reasons, ["repetition"], rejected),
@@ -130,7 +132,7 @@ def change_one_shard(root: Path) -> None:
 def _spec(tokens: int) -> str:
     """The shipped mixture `phi4_pretrain`, without what a trainer reads."""
     sources = "".join(
-        f'\n[sources.{name}]\nfrom = "*_screened@1"\nwhere = {{ bucket = "{name}" }}\n'
+        f'\n[sources.{name}]\nfrom = "*_tokens@1"\nwhere = {{ bucket = "{name}" }}\n'
         for name in BUCKETS
     )
     mix = "".join(f'{name} = "{share}%"\n' for name, share in SHARES.items())
@@ -142,14 +144,20 @@ def _spec(tokens: int) -> str:
     )
 
 
-def _sparse(folder: Path, table: pa.Table) -> None:
-    """Files of nothing, with the names and sizes of the shards."""
-    folder.mkdir(parents=True)
-    pairs = (table[name].to_pylist() for name in ("data_sha256", "data_bytes"))
-    for digest, size in zip(*pairs, strict=True):
-        descriptor = os.open(folder / f"{digest}.parquet", os.O_WRONLY | os.O_CREAT, 0o644)
-        os.ftruncate(descriptor, size)
-        os.close(descriptor)
+def _sparse(step: Path, table: pa.Table) -> None:
+    """Files of nothing, with the names and sizes of the shards' documents and tokens."""
+    tokens = table["token_files"].combine_chunks().flatten()
+    kinds = {
+        "data": (table["data_sha256"], table["data_bytes"]),
+        "tokens": (tokens.field("sha256"), tokens.field("bytes")),
+    }
+    for kind, (digests, sizes) in kinds.items():
+        (step / kind).mkdir(parents=True)
+        for digest, size in zip(digests.to_pylist(), sizes.to_pylist(), strict=True):
+            name = step / kind / f"{digest}.parquet"
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT, 0o644)
+            os.ftruncate(descriptor, size)
+            os.close(descriptor)
 
 
 def _lengths(rows: Ints, chance: np.random.Generator) -> tuple[pa.Array, Ints, Ints]:
@@ -191,6 +199,15 @@ def _digests(count: int, chance: np.random.Generator) -> pa.Array:
     ends = np.arange(count + 1, dtype=np.int32) * 64
     buffers = [pa.py_buffer(ends), pa.py_buffer(text)]
     return pa.StringArray.from_buffers(count, *buffers)
+
+
+def _token_files(tokens: Ints, chance: np.random.Generator) -> pa.Array:
+    """One a shard, of four bytes an id."""
+    kind, count = SCHEMA.field("token_files").type, len(tokens)
+    columns = [_digests(count, chance), pa.array(tokens * 4)]
+    entries = pa.StructArray.from_arrays(columns, fields=list(kind.value_type))
+    ends = pa.array(np.arange(count + 1, dtype=np.int32))
+    return pa.ListArray.from_arrays(ends, entries, type=kind)
 
 
 def _always(text: str, count: int) -> pa.Array:

@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,9 +10,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
+from infra.ports import free_port
 from manifests.store import Store, open_store
 
 # A shell's background jobs ignore Ctrl-C, and so would what the tests start, which some interrupt.
@@ -25,6 +27,22 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+class _Scopes(LoadScopeScheduling):
+    """Where several processes share the tests, one has all that need the Ray cluster, else a file.
+
+    Fixtures of a module, and the one cluster, are made once.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "ray" if file.startswith("tests/pipelines/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Of pytest-xdist: who gets which test."""
+    return _Scopes(config, log)
 
 
 # moto looks whether a key is there and sets it in two steps. One request at a time makes that the
@@ -40,9 +58,7 @@ run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=False)
 
 def _serve_moto(environment: dict[str, str]) -> Iterator[str]:
     """The endpoint of a fresh moto server, which ends with the generator."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(port)],
         stdout=subprocess.DEVNULL,

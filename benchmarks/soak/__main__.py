@@ -17,7 +17,7 @@ import psutil
 from benchmarks.soak.nodes import Nodes
 from benchmarks.soak.report import Figures, lines
 from benchmarks.soak.teachers import Teacher
-from benchmarks.soak.trouble import Trouble
+from benchmarks.soak.trouble import WEIGHTS, Trouble
 from benchmarks.soak.watching import Recovery, Taken
 from benchmarks.soak.work import IN_FLIGHT, Round, write_documents
 from infra.simulated.settings import Settings
@@ -51,6 +51,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=30.0, help="seconds between blows, about")
     parser.add_argument("--documents", type=int, default=600, help="of a run")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--blows",
+        nargs="+",
+        choices=sorted(WEIGHTS),
+        default=(),
+        metavar="BLOW",
+        help=f"in this order instead of at random: {', '.join(WEIGHTS)}",
+    )
     parser.add_argument("--report", help="where the report is written to as well")
     return parser.parse_args()
 
@@ -91,6 +99,7 @@ class Soak:
             disk=self._disk,
             every=self._given.every,
             seed=self._given.seed,
+            order=self._given.blows,
         )
         began = time.monotonic()
         while time.monotonic() - began < 60 * self._given.minutes:

@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from infra.ports import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 START_SECONDS = 90.0
@@ -27,7 +28,7 @@ class Nodes:
         token = home / "token"
         token.write_text(secrets.token_hex(32))
         token.chmod(0o600)
-        self._gcs, self._dashboard = _free_port(), _free_port()
+        self._gcs, self._dashboard = free_port(), free_port()
         self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -44,16 +45,17 @@ class Nodes:
         """Start what is not running, and wait until the head answers."""
         if self._head is None:
             self._head = self._ray(
-                *("--head", f"--port={self._gcs}", "--num-cpus=2", "--dashboard-host=127.0.0.1"),
+                *("--head", f"--port={self._gcs}", "--num-cpus=2", f"--temp-dir={self._home}/ray"),
+                "--dashboard-host=127.0.0.1",
                 *("--include-dashboard=true", f"--dashboard-port={self._dashboard}"),
-                *(f"--ray-client-server-port={_free_port()}", "--disable-usage-stats"),
-                f"--dashboard-agent-listen-port={_free_port()}",
+                *(f"--ray-client-server-port={free_port()}", "--disable-usage-stats"),
+                f"--dashboard-agent-listen-port={free_port()}",
             )
             self._wait_for_head()
         if self._second is None:
             self._second = self._ray(
                 *(f"--address=127.0.0.1:{self._gcs}", "--num-cpus=2"),
-                f"--dashboard-agent-listen-port={_free_port()}",
+                f"--dashboard-agent-listen-port={free_port()}",
             )
 
     def kill_second(self) -> bool:
@@ -138,10 +140,3 @@ def _line(process: psutil.Process) -> str:
     with suppress(psutil.NoSuchProcess):
         return " ".join(process.cmdline())
     return ""
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

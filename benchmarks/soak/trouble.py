@@ -1,4 +1,6 @@
-"""What is done to a soak: one blow after another, at times and in an order that a seed fixes."""
+"""What is done to a soak: one blow after another, at times that a seed fixes, and in an order that
+it draws or that is given.
+"""
 
 import random
 import shutil
@@ -36,6 +38,8 @@ class Trouble:
     """A file system of its own, which may be filled; None where none could be made."""
     every: float
     seed: int
+    order: Sequence[str] = ()
+    """The blows, over and over; none: they are drawn by their weights."""
     blows: Counter[str] = field(default_factory=Counter)
     term_seconds: list[float] = field(default_factory=list)
     _draw: random.Random = field(init=False)
@@ -55,12 +59,17 @@ class Trouble:
         if now < self._next:
             return None
         self._next = now + self.every * self._draw.uniform(0.5, 1.5)
-        names = [n for n in WEIGHTS if n != "disk full" or self.disk]
-        name = self._draw.choices(names, [WEIGHTS[n] for n in names])[0]
+        name = self._next_blow()
         if not self._strike(name, current):
             return None
         self.blows[name] += 1
         return name
+
+    def _next_blow(self) -> str:
+        if self.order:
+            return self.order[self.blows.total() % len(self.order)]
+        names = [n for n in WEIGHTS if n != "disk full" or self.disk]
+        return self._draw.choices(names, [WEIGHTS[n] for n in names])[0]
 
     def calm(self) -> None:
         """End everything that goes on."""

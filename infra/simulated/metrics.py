@@ -19,6 +19,8 @@ class Counts:
     """Left by their client before they were answered."""
     rejected: int = 0
     """Answered with the 400 or 404 that they deserved."""
+    turned_away: int = 0
+    """Completion requests that came while it was down."""
     connections: int = 0
     in_flight: int = 0
     max_in_flight: int = 0
@@ -61,6 +63,7 @@ def stats(counts: Counts, engine: Engine, slots: int) -> dict[str, Any]:
         "answered": counts.answered,
         "cancelled": counts.cancelled,
         "rejected": counts.rejected,
+        "turned_away": counts.turned_away,
         "errors": dict(counts.errors),
         "finished": dict(counts.finished),
         "connections": counts.connections,

@@ -71,6 +71,7 @@ class Server:
     def _handle(self, exchange: Exchange) -> None:
         request = exchange.request
         if self._down and not request.path.startswith("/simulated/"):
+            self._counts.turned_away += request.path.endswith("completions")
             exchange.reset()
             return
         method, serve = self._routes.get(request.path, ("", None))

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -21,6 +20,7 @@ from types import TracebackType
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from infra.ports import free_port
 from infra.teacher.launch import Launch
 from infra.teacher.models import UNPINNED, Teacher
 from manifests.errors import TeacherUnavailable
@@ -98,7 +98,7 @@ class Serving:
         """
         self._launch.check()
         self.teacher = self._launch.teacher()
-        self._port = self._port or _free_port(self._launch.host)
+        self._port = self._port or free_port(self._launch.host)
         if self.log is None:
             handle, name = tempfile.mkstemp(prefix="teacher-", suffix=".log")
             os.close(handle)
@@ -206,13 +206,6 @@ class Serving:
         how = "did not start" if not self._ready.is_set() else f"died {deaths} times in a row"
         said = "\n  ".join(tail) or "(nothing)"
         return f"vLLM {how} (status {code}); the last lines of {self.log}:\n  {said}"
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _die_with_parent() -> None:

@@ -74,6 +74,7 @@ class Here:
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
         """Exit status, stdout, stderr."""
         self._monkeypatch.setattr(sys, "argv", ["manifest", *arguments])
+        self._monkeypatch.setattr(sys.modules["__main__"], "__package__", None, raising=False)
         with pytest.raises(SystemExit) as ended:
             run(cli)
         assert isinstance(ended.value.code, int)

@@ -3,10 +3,11 @@
 import json
 import os
 import secrets
+import shutil
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,17 +18,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra.ports import free_port
+
 REPOSITORY = Path(__file__).parents[2]
 METHODS = Path(__file__).parent / "methods"
 """Importable by drivers and workers: methods that misbehave."""
 WORKER = "ray::_GenerateWorker"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -36,6 +32,8 @@ class Cluster:
 
     environment: dict[str, str]
     dashboard: str
+    head: int
+    """The process of the head, above all that the cluster starts."""
     drivers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def pipelines(self, *arguments: str, log: Path | None = None) -> subprocess.Popen[str]:
@@ -62,10 +60,10 @@ class Cluster:
         return out
 
     def kill_worker(self) -> bool:
-        """SIGKILL one generate worker, if there is one."""
-        for process in psutil.process_iter(["cmdline"]):
-            if " ".join(process.info["cmdline"] or []).startswith(WORKER):
-                with suppress(psutil.NoSuchProcess):
+        """SIGKILL one generate worker of this cluster, if there is one."""
+        for process in psutil.Process(self.head).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if " ".join(process.cmdline()).startswith(WORKER):
                     process.send_signal(signal.SIGKILL)
                     return True
         return False
@@ -133,6 +131,10 @@ def cluster(
     command = ["ray", "start", "--head", "--block", f"--port={gcs}", "--num-cpus=4"]
     command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1"]
     command += [f"--dashboard-port={dashboard}", "--disable-usage-stats"]
+    # A job is given the address of the last cluster that was started over its folder. The path is
+    # short, for sockets lie below it.
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    command += [f"--temp-dir={folder}"]
     command += [f"--ray-client-server-port={free_port()}"]
     # A second cluster on this machine has the usual port, and without it no job can be submitted.
     command += [f"--dashboard-agent-listen-port={free_port()}"]
@@ -142,13 +144,14 @@ def cluster(
     try:
         wait_until(lambda: _answers(address), f"the Ray dashboard, see {home}/head.log")
         environment["RAY_ADDRESS"] = f"127.0.0.1:{gcs}"
-        yield Cluster(environment=environment, dashboard=address)
+        yield Cluster(environment=environment, dashboard=address, head=head.pid)
     finally:
         head.terminate()
         with suppress(subprocess.TimeoutExpired):
             head.wait(30)
         head.kill()
         log.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _answers(address: str) -> bool:

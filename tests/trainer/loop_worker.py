@@ -10,7 +10,6 @@ import io
 import json
 import os
 import resource
-import socket
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -18,6 +17,7 @@ from typing import Any
 
 import torch
 
+from infra.ports import free_port
 from manifests.errors import ScriptoriumError
 from tests.trainer.ranks import answer
 from trainer.cli import cli
@@ -36,7 +36,7 @@ def main() -> None:
     store = torch.distributed.TCPStore(address, port, is_master=first, wait_for_workers=False)
     for number, job in enumerate(jobs):
         if first:
-            store.set(f"port {number}", free_port())
+            store.set(f"port {number}", str(free_port()))
         os.environ["MASTER_PORT"] = store.get(f"port {number}").decode()
         found.append(ended(job))
     answer(found)
@@ -45,16 +45,10 @@ def main() -> None:
         store.wait([f"done {rank}" for rank in range(int(os.environ["WORLD_SIZE"]))])
 
 
-def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
 def forked(job: dict[str, Any]) -> dict[str, Any]:
     child = os.fork()
     if not child:
-        os.environ["MASTER_PORT"] = free_port()
+        os.environ["MASTER_PORT"] = str(free_port())
         ended(job)
         os._exit(0)
     return {"status": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}

@@ -9,9 +9,7 @@ killed, with all that they started, when one fails or time is up.
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +19,8 @@ from pathlib import Path
 from select import POLLIN, poll
 from time import monotonic
 from typing import Any
+
+from infra.ports import free_port
 
 _ANSWER = "RANKS_ANSWER"
 
@@ -65,20 +65,9 @@ def _rendezvous(ranks: int) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
+        "MASTER_PORT": str(free_port()),
         "WORLD_SIZE": str(ranks),
     }
-
-
-def _free_port() -> int:
-    """One that nobody listens on, and that no outgoing connection is given in the seconds until
-    the ranks have imported torch: those are given the higher ones.
-    """
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as free, suppress(OSError):
-            free.bind(("127.0.0.1", port))
-            return port
 
 
 def _start(
