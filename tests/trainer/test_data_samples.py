@@ -109,8 +109,6 @@ print(sorted({"pandas", "numpy.ma", "fsspec", "pydantic", "torch"} & set(sys.mod
 
 def test_the_first_batch_needs_no_slow_imports(made: Demo, tmp_path: Path) -> None:
     manifest = made[0]
-    # What a machine does once, when it opens a shard for the first time, may.
-    PhaseData(manifest, "pretrain", tmp_path).batch(np.arange(8))
     ended = subprocess.run(
         [sys.executable, "-c", OPEN, manifest.store.url, manifest.digest, str(tmp_path)],
         cwd=Path(__file__).parents[2],

@@ -125,12 +125,14 @@ def build_index(store: Store, row: ShardRow, layout: Layout, length: int) -> Doc
             f"{row.step}: its shards are records, not tokens: tokenize them, and build the mixture"
             " over the token step"
         ) from error
-    table = table.take(pa.array(np.flatnonzero(row.mask))).combine_chunks()
-    tokens = table["tokens"].to_numpy().astype(np.int64)
+    picked = np.flatnonzero(row.mask)
+    rows = pa.Array.from_buffers(pa.int64(), len(picked), [None, pa.py_buffer(picked)])
+    table = table.take(rows).combine_chunks()
+    tokens = _ints(table["tokens"].combine_chunks())
     ends = np.cumsum(tokens + 1)
     starts = ends - tokens - 1
     files = pc.dictionary_encode(table["file"].combine_chunks())
-    at, file = table["start"].to_numpy().astype(np.int64), _codes(files)
+    at, file = _ints(table["start"].combine_chunks()), _ints(files.indices)
     # A document begins a run unless it lies right behind the one before, in the same file.
     follows = (at[1:] == at[:-1] + tokens[:-1] + 1) & (file[1:] == file[:-1])
     runs = np.flatnonzero(np.concatenate([[True], ~follows])[: len(ends)])
@@ -148,18 +150,19 @@ def build_index(store: Store, row: ShardRow, layout: Layout, length: int) -> Doc
     )
 
 
-def _codes(files: pa.DictionaryArray) -> Ints:
-    return np.asarray(files.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+def _ints(array: pa.Array) -> Ints:
+    """Without `to_numpy`, and above without `pa.array`, for which Arrow imports pandas."""
+    return np.from_dlpack(array).astype(np.int64)
 
 
 def _learned(table: pa.Table, starts: Ints, ends: Ints, row: ShardRow) -> Ints:
     """Places that are learned; a document that names none learns all, and its end."""
     loss = _lists(table, "loss")
-    owner = pc.list_parent_indices(loss).to_numpy()
+    owner = _ints(pc.list_parent_indices(loss))
     if not len(owner):
         return np.zeros((0, 2), dtype=np.int64)
     flat = pc.list_flatten(loss)
-    low, high = (starts[owner] + pc.struct_field(flat, name).to_numpy() for name in _ENDS)
+    low, high = (starts[owner] + _ints(pc.struct_field(flat, name)) for name in _ENDS)
     rest = np.setdiff1d(np.arange(len(starts)), owner)
     found = np.stack([np.append(low, starts[rest]), np.append(high, ends[rest])], axis=1)
     found = found[np.argsort(found[:, 0], kind="stable")]
@@ -171,16 +174,19 @@ def _learned(table: pa.Table, starts: Ints, ends: Ints, row: ShardRow) -> Ints:
 
 def _pairs(table: pa.Table, row: ShardRow) -> Ints:
     """As `DocumentIndex.pairs`."""
-    forms = [Form.RESPONSE_PAIR.value, Form.TOKEN_PAIR.value]
-    paired = pc.is_in(table["form"].combine_chunks(), pa.array(forms)).to_numpy(False)
+    forms = pc.dictionary_encode(table["form"].combine_chunks())
+    are_pairs = [
+        name in (Form.RESPONSE_PAIR, Form.TOKEN_PAIR) for name in forms.dictionary.to_pylist()
+    ]
+    paired = np.array(are_pairs, dtype=np.bool_)[_ints(forms.indices)]
     found = np.zeros((len(paired) if paired.any() else 0, 5), dtype=np.int64)
     if not len(found):
         return found
     spans = _lists(table, "spans")
-    owner = pc.list_parent_indices(spans).to_numpy()
+    owner = _ints(pc.list_parent_indices(spans))
     flat = pc.list_flatten(spans)
     role = pc.struct_field(flat, "role").to_numpy(zero_copy_only=False)
-    start, stop = (pc.struct_field(flat, name).to_numpy() for name in _ENDS)
+    start, stop = (_ints(pc.struct_field(flat, name)) for name in _ENDS)
     for number, name in enumerate(("chosen", "rejected")):
         is_it = (role == name) & paired[owner]
         if not np.array_equal(owner[is_it], np.flatnonzero(paired)):
