@@ -24,10 +24,16 @@ def samples_of(arguments: argparse.Namespace) -> int:
     return int(arguments.samples) or SPEED_SAMPLES
 
 
+def name_of(arguments: argparse.Namespace) -> str:
+    """The manifest of so many samples in windows of this length."""
+    return f"samples{samples_of(arguments)}-of{arguments.length}"
+
+
 def prepare(arguments: argparse.Namespace) -> None:
     from benchmarks.trainer_phase import make_phase
 
-    make_phase(arguments.corpus, samples_of(arguments), arguments.length)
+    samples, length = samples_of(arguments), arguments.length
+    make_phase(arguments.corpus, name_of(arguments), samples, length)
     arguments.data.mkdir(parents=True)
     (arguments.data / "root").symlink_to(arguments.corpus.resolve())
 
@@ -40,8 +46,7 @@ def load(arguments: argparse.Namespace) -> Feed:
     from trainer.data.samples import PhaseData
 
     store = open_store(str(arguments.data / "root"))
-    name = f"samples{samples_of(arguments)}-of{arguments.length}"
-    manifest = Manifest(store, Refs(store).resolve(name).digest)
+    manifest = Manifest(store, Refs(store).resolve(name_of(arguments)).digest)
     data = PhaseData(manifest, "pretrain", arguments.data / "cache")
     data.rules = replace(data.rules, apart=arguments.masks)
     first = data.samples // 2 if arguments.case == "resume" else 0

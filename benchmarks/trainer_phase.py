@@ -48,14 +48,9 @@ def document_lengths(ids: int) -> np.ndarray:
     return lengths if lengths[-1] >= 0 else lengths[:-1]
 
 
-def name_of(samples: int, length: int) -> str:
-    """The manifest of so many samples in windows of this length."""
-    return f"samples{samples}-of{length}"
-
-
-def make_phase(root: Path, samples: int, length: int) -> None:
-    """A manifest whose phase has about so many samples, an epoch of as many shards as that takes;
-    all of them in one root.
+def make_phase(root: Path, name: str, samples: int, length: int) -> None:
+    """A manifest of this name whose phase has about so many samples, an epoch of as many shards as
+    that takes; all of them in one root.
     """
     store = open_store(str(root))
     if not store.exists(layout.step_file(STEP)):
@@ -67,7 +62,7 @@ def make_phase(root: Path, samples: int, length: int) -> None:
     _repeat(store, -(-samples * length // tokens) + 1)
     spec = root / "mixture.toml"
     spec.write_text(
-        f'schema = "scriptorium.mixture/1"\nname = "{name_of(samples, length)}"\nseed = 1234\n'
+        f'schema = "scriptorium.mixture/1"\nname = "{name}"\nseed = 1234\n'
         f'\n[tokenizer]\nname = "{TOKENIZER}"\nend_of_document = {END_OF_DOCUMENT}\n'
         '\n[sources.web]\nfrom = "web_tokens@1"\n'
         f"\n[phases.pretrain]\ntokens = {samples // GLOBAL_BATCH * GLOBAL_BATCH * length}\n"
