@@ -4,7 +4,7 @@ VENV = .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 ROOT ?= runs-local/quickstart
 JOBS ?= 2
-ALONE = manifests teacher trainer trainer_peers
+ALONE = manifests teacher trainer
 
 .PHONY: help setup setup-teacher sandbox quickstart test check fmt bench bench-manifests bench-teacher bench-trainer soak
 
@@ -51,6 +51,5 @@ bench-teacher: setup  ## How full whole systems keep their teacher, what a crash
 bench-manifests: setup  ## What versioning a mixture costs, up to a million shards; DVC=PROGRAM compares
 	@$(VENV)/python -m benchmarks.bench_manifests $(if $(DVC),--dvc $(DVC))
 
-bench-trainer: setup  ## What feeding a trainer costs; PEERS=PYTHON compares with two more systems
-	@$(VENV)/python -m benchmarks.bench_trainer
-	@$(VENV)/python -m benchmarks.bench_trainer_peers $(if $(PEERS),--peers $(PEERS))
+bench-trainer: setup  ## What feeding a trainer costs, beside Megatron; PEERS=PYTHON adds two more systems
+	@$(VENV)/python -m benchmarks.bench_trainer $(if $(PEERS),--peers $(PEERS)) $(BENCH)

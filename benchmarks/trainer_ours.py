@@ -1,235 +1,89 @@
-"""Our own side of `benchmarks.bench_trainer`: a phase of any number of samples, and reading it.
+"""Ours, as `benchmarks.trainer_peers` has the others: `PhaseData` over a manifest.
 
-A corpus is one real token file of documents of lognormal length, mean 1,000, and a step of as many
-shards as the samples need, each of which stands for that file: an index without commits, as
-`benchmarks.manifest_corpus` has it. Opening, mapping and checking are real; that the file is in the
-page cache is as with every loader that is measured here. Run as a program it takes one figure in a
-process of its own, whose peak memory is then that of the figure.
+Its corpus is a root (`benchmarks.trainer_phase`), whose one token file is what the others read too;
+its data folder is a machine's cache, and a link to the root. Cold is the first time a machine opens
+a shard: it hashes the token file and makes the index of its documents. Warm is any later time.
 """
 
 import argparse
-import json
-import resource
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from manifests import layout
-from manifests.commits import Commit, Ledger, publish, read_commits, task_id
-from manifests.fingerprint import canonical_json, sha256
-from manifests.index import build_index
-from manifests.objects.manifest import Manifest
-from manifests.objects.refs import Refs
-from manifests.records import Bucket, Reject
-from manifests.shards import Shard, parquet_bytes, write_shard
-from manifests.stats import TeacherUsage, measure
-from manifests.store import Store, open_store
-from manifests.tables import to_table
-from manifests.token_files import ROW_IDS, TokenFacts, token_file_bytes
-from manifests.token_rows import Form, TokenDocument
+from benchmarks.trainer_peers.reports import Feed, measured, program
 
-if TYPE_CHECKING:
+SPEED_SAMPLES = 10**6
+"""Where no number is given: more than the corpus has, so that any global batch fits."""
+
+
+def samples_of(arguments: argparse.Namespace) -> int:
+    return int(arguments.samples) or SPEED_SAMPLES
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    from benchmarks.trainer_phase import make_phase
+
+    make_phase(arguments.corpus, samples_of(arguments), arguments.length)
+    arguments.data.mkdir(parents=True)
+    (arguments.data / "root").symlink_to(arguments.corpus.resolve())
+
+
+def load(arguments: argparse.Namespace) -> Feed:
+    """From nothing open to batches from the first sample, or from half of them on."""
+    from manifests.objects.manifest import Manifest
+    from manifests.objects.refs import Refs
+    from manifests.store import open_store
     from trainer.data.samples import PhaseData
 
-TOKENIZER, VOCABULARY, END = "cl100k@0123456789ab", 100_352, 100_257
-SHARD_IDS = 1 << 26
-"""Of the token file: 256 MiB."""
-MEAN, SIGMA = 1000, 1.0
-"""Tokens of a document."""
-GLOBAL_BATCH = 5760
-STEP = f"steps/web_tokens@1/{'0123456789abcdef' * 2}"
-
-
-def document_lengths(ids: int) -> np.ndarray:
-    """Tokens of documents that together, each with its end, are so many ids."""
-    chance = np.random.default_rng(1)
-    count = 2 * ids // MEAN
-    lengths = chance.lognormal(np.log(MEAN) - SIGMA**2 / 2, SIGMA, count).astype(np.int64) + 1
-    ends = np.cumsum(lengths + 1)
-    kept = int(ends.searchsorted(ids, "left"))
-    lengths = lengths[: kept + 1].copy()
-    lengths[-1] -= ends[kept] - ids
-    return lengths if lengths[-1] >= 0 else lengths[:-1]
-
-
-def name_of(samples: int, length: int) -> str:
-    """The manifest of so many samples in windows of this length."""
-    return f"samples{samples}-of{length}"
-
-
-def make(root: Path, samples: int, length: int) -> None:
-    """A manifest whose phase has about so many samples, an epoch of as many shards as that takes;
-    all of them in one root.
-    """
-    from manifests.cli.building import make_plan, publish_plan
-
-    store = open_store(str(root))
-    if not store.exists(layout.step_file(STEP)):
-        publish(store, _commit(store))
-    store.put(layout.step_file(STEP), canonical_json({"address": STEP, "slices": 1}))
-    build_index(store, STEP)
-    (commit,) = read_commits(store, STEP)
-    tokens = commit.stats.tokens + commit.ledger.rows
-    _repeat(store, -(-samples * length // tokens) + 1)
-    spec = root / "mixture.toml"
-    spec.write_text(
-        f'schema = "scriptorium.mixture/1"\nname = "{name_of(samples, length)}"\nseed = 1234\n'
-        f'\n[tokenizer]\nname = "{TOKENIZER}"\nend_of_document = {END}\n'
-        '\n[sources.web]\nfrom = "web_tokens@1"\n'
-        f"\n[phases.pretrain]\ntokens = {samples // GLOBAL_BATCH * GLOBAL_BATCH * length}\n"
-        f"sequence_length = {length}\nglobal_batch = {GLOBAL_BATCH}\n"
-        "\n[phases.pretrain.mix]\nweb = 1\n"
-    )
-    publish_plan(store, make_plan(store, spec), "", None)
-
-
-def _commit(store: Store) -> Commit:
-    """One real shard with its token file."""
-    lengths = document_lengths(SHARD_IDS)
-    ends = np.cumsum(lengths + 1)
-    ids = np.random.default_rng(2).integers(0, VOCABULARY - 200, int(ends[-1]), dtype=np.uint32)
-    ids[ends - 1] = END
-    facts = TokenFacts(
-        ids=len(ids), tokenizer=TOKENIZER, vocabulary=VOCABULARY, end_of_document=END
-    )
-    data = token_file_bytes(ids, facts)
-    file = sha256(data)
-    store.put(layout.tokens_file(STEP, file), data)
-    rows = [
-        TokenDocument(
-            id=sha256(f"{number}".encode()),
-            form=Form.TEXT,
-            tokens=tokens,
-            file=file,
-            start=end - tokens - 1,
-            bucket=Bucket.WEB,
-            generator="crawl@1",
-            seed_ids=(),
-            source="web",
-            licence="CC0-1.0",
-            lang="en",
-        )
-        for number, (tokens, end) in enumerate(zip(lengths.tolist(), ends.tolist(), strict=True))
-    ]
-    table, rejects = to_table(rows, [row.id for row in rows]), to_table([], cls=Reject)
-    return Commit(
-        task=task_id(STEP, 0),
-        step=STEP,
-        slice_index=0,
-        row_type="tokendocument",
-        data=write_shard(store, partial(layout.data_file, STEP), table),
-        rejects=write_shard(store, partial(layout.rejects_file, STEP), rejects),
-        tokens=(Shard(sha256=file, rows=-(-len(ids) // ROW_IDS), bytes=len(data)),),
-        ledger=Ledger(planned=len(rows), accepted=len(rows), rows=len(rows)),
-        stats=measure(table, rejects, TeacherUsage(), TOKENIZER),
-        nonce="one",
+    store = open_store(str(arguments.data / "root"))
+    name = f"samples{samples_of(arguments)}-of{arguments.length}"
+    manifest = Manifest(store, Refs(store).resolve(name).digest)
+    data = PhaseData(manifest, "pretrain", arguments.data / "cache")
+    data.rules = replace(data.rules, apart=arguments.masks)
+    first = data.samples // 2 if arguments.case == "resume" else 0
+    return Feed(
+        system="scriptorium",
+        samples=data.samples,
+        batches=batches(data, arguments.batch, first),
+        tokens=lambda batch: int(batch.tokens.size),
+        index_bytes=partial(index_bytes, data, arguments.data / "cache"),
     )
 
 
-def _repeat(store: Store, shards: int) -> None:
-    """The step's index, and its plan, with so many slices like its only one."""
-    key = layout.index_file(STEP)
-    one = pq.read_table(pa.BufferReader(store.get(key)))
-    table = one.take(pa.array(np.zeros(shards, dtype=np.int64)))
-    tasks = pa.array([task_id(STEP, number) for number in range(shards)], pa.string())
-    for name, column in (("slice_index", pa.array(np.arange(shards))), ("task", tasks)):
-        at = table.column_names.index(name)
-        table = table.set_column(at, one.schema.field(at), column)
-    store.put(key, parquet_bytes(table))
-    store.put(layout.step_file(STEP), canonical_json({"address": STEP, "slices": shards}))
+def batches(data: Any, size: int, first: int) -> Iterator[Any]:
+    """The first alone, as it is asked for first; then one after another."""
+    yield data.batch(np.arange(first, first + size, dtype=np.int64))
+    yield from data.batches(_rows(data.samples, size, first + size))
 
 
-def peak() -> float:
-    """Peak resident memory of this process, 10^6 bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-
-
-def opened(root: Path, name: str, cache: Path) -> "PhaseData":
-    """The phase of a manifest."""
-    from trainer.data.samples import PhaseData
-
-    store = open_store(str(root))
-    return PhaseData(Manifest(store, Refs(store).resolve(name).digest), "pretrain", cache)
-
-
-def start(root: Path, name: str, cache: Path, at: float, batch: int) -> dict[str, Any]:
-    """Seconds from nothing open to a batch at a part of the phase; peak memory above base."""
-    # Modules are what every program has loaded that trains: Arrow brings pandas, if it is there.
-    for module in ("pandas", "pyarrow.compute", "pydantic", "trainer.data.samples"):
-        with suppress(ImportError):
-            import_module(module)
-    base, began, used = peak(), time.perf_counter(), time.process_time()
-    data = opened(root, name, cache)
-    first = int(at * data.samples)
-    data.batch(np.arange(first, first + batch, dtype=np.int64))
-    return {
-        "seconds": time.perf_counter() - began,
-        "cpu": time.process_time() - used,
-        "megabytes": peak() - base,
-        "samples": data.samples,
-        "shards": len(data.shards),
-    }
-
-
-def speed(
-    root: Path, name: str, cache: Path, batch: int, seconds: float, mask: str
-) -> dict[str, Any]:
-    """Tokens that one process gives in batches, whole ones with all their fields: a second, and a
-    second of CPU time.
-    """
-    data = opened(root, name, cache)
-    data.rules = replace(data.rules, apart=mask == "document")
-    # Shards are opened on the way; what is asked for is the speed after that.
-    batches = data.batches(_rows(data.samples, batch))
-    for _ in islice(batches, 2048 // batch):
-        pass
-    count, began, used = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - began < seconds:
-        count += next(batches).tokens.size
-    return {
-        "tokens": count / (time.perf_counter() - began),
-        "tokens_a_core": count / (time.process_time() - used),
-    }
-
-
-def _rows(samples: int, batch: int) -> Iterator[np.ndarray]:
-    first = samples // 3
+def _rows(samples: int, size: int, first: int) -> Iterator[np.ndarray]:
     while True:
-        yield np.arange(first, first + batch, dtype=np.int64)
-        first = (first + batch) % (samples - batch)
+        yield np.arange(first, first + size, dtype=np.int64)
+        first = (first + size) % (samples - size)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["make", "start", "speed"])
-    parser.add_argument("root", type=Path)
-    parser.add_argument("--samples", type=int, default=10**6)
-    parser.add_argument("--length", type=int, default=4096)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--cache", default="cache", help="folder below the root")
-    parser.add_argument("--at", type=float, default=0.0, help="part of the phase that is over")
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--mask", choices=["document", "causal"], default="document")
-    given = parser.parse_args()
-    name, cache = name_of(given.samples, given.length), given.root / given.cache
-    if given.what == "make":
-        make(given.root, given.samples, given.length)
-    elif given.what == "start":
-        print(json.dumps(start(given.root, name, cache, given.at, given.batch)))
-    else:
-        found = speed(given.root, name, cache, given.batch, given.seconds, given.mask)
-        print(json.dumps(found))
+def index_bytes(data: Any, cache: Path) -> int:
+    """The manifest, and an index of documents for every shard, as different shards would have."""
+    from manifests.objects.manifest import needed
+    from manifests.objects.ranges import ranges_of
+
+    manifest = data.manifest
+    tables = [ranges_of(manifest.objects, leaf.table.digest) for leaf in manifest.root.leaves]
+    objects = sum(one.bytes for found in [needed(manifest.root), *tables] for one in found)
+    (documents,) = cache.glob("documents/*/*")
+    return objects + len(data.shards) * documents.stat().st_size
+
+
+def measure(arguments: argparse.Namespace) -> None:
+
+    import trainer.data.samples  # noqa: F401
+
+    measured(arguments, partial(load, arguments))
 
 
 if __name__ == "__main__":
-    main()
+    program(__doc__, prepare, measure)

@@ -118,7 +118,7 @@ class SegmentOrder:
         rank -= turn * size
         epoch = self._first_epoch[supply] + turn
         heads = np.flatnonzero(in_head)
-        for one in np.unique(supply[heads]).tolist():
+        for one in np.flatnonzero(np.bincount(supply[heads])).tolist():
             at = heads[supply[heads] == one]
             survivors = self._survivors(one)
             size[at], epoch[at] = survivors.size, survivors.epoch

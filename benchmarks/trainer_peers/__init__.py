@@ -1,8 +1,8 @@
 """Other systems on the tokens that the trainer's own data path is measured with.
 
-Each peer is a program with two commands, run in a process of its own, with its own interpreter
-where its packages want one (`make bench-trainer PEERS=/path/to/python`; `requirements.txt` says how
-it is made):
+Each peer, and `benchmarks.trainer_ours` like them, is a program with two commands, run in a process
+of its own, with its own interpreter where its packages want one (`make bench-trainer
+PEERS=/path/to/python`; `requirements.txt` says how it is made):
 
     python -m benchmarks.trainer_peers.megatron prepare CORPUS DATA --length 4096 [--samples N]
     python -m benchmarks.trainer_peers.megatron measure DATA --case first|resume|deliver ...

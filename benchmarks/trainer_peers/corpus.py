@@ -1,6 +1,6 @@
 """The tokens of our own benchmark as plain NumPy files, which every peer reads in its own way.
 
-The documents of the token file of `benchmarks.trainer_ours` (log-normal, 1,000 tokens on average,
+The documents of the token file of `benchmarks.trainer_phase` (log-normal, 1,000 tokens on average,
 each closed by the end-of-document id of cl100k) are dealt to five sources with the shares of
 phi-4's pretraining mixture [R Table 5].
 

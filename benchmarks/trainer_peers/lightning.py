@@ -9,7 +9,6 @@ run that went so far has the same form.
 import argparse
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from itertools import cycle
@@ -19,15 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.trainer_peers.corpus import SHARES, sources
-from benchmarks.trainer_peers.reports import (
-    SEED,
-    Report,
-    Watched,
-    delivered,
-    options,
-    size_of,
-    tell,
-)
+from benchmarks.trainer_peers.reports import SEED, Feed, measured, program, size_of
 
 CHUNK_BYTES = 1 << 26
 AT_ONCE = 1 << 20
@@ -130,26 +121,20 @@ def measure(arguments: argparse.Namespace) -> None:
         before = loader(arguments)
         next(iter(before))
         state = half_way(before.state_dict(), samples)
-    watched = Watched.start()
-    found = loader(arguments)
-    if state:
-        found.load_state_dict(state)
-    given = batches(found)
-    next(given)
-    seconds, peak = watched.seconds(), watched.peak()
-    shared = {
-        "system": "litdata",
-        "samples": samples,
-        "length": arguments.length,
-        "index_bytes": size_of(arguments.data, "index.json"),
-    }
-    if arguments.case == "deliver":
-        rate = delivered(given, lambda batch: batch.numel() - len(batch), arguments.seconds)
-        tell(Report(case="deliver", tokens_per_s=rate, **shared))
-    elif arguments.case == "resume":
-        tell(Report(case="resume", resume_s=seconds, peak_bytes=peak, **shared))
-    else:
-        tell(Report(case="first", first_batch_s=seconds, peak_bytes=peak, **shared))
+
+    def load() -> Feed:
+        found = loader(arguments)
+        if state:
+            found.load_state_dict(state)
+        return Feed(
+            system="litdata",
+            samples=samples,
+            batches=batches(found),
+            tokens=lambda batch: batch.numel() - len(batch),
+            index_bytes=partial(size_of, arguments.data, "index.json"),
+        )
+
+    measured(arguments, load)
 
 
 def _samples(arguments: argparse.Namespace) -> int:
@@ -160,14 +145,5 @@ def _samples(arguments: argparse.Namespace) -> int:
     return found
 
 
-def main() -> None:
-    arguments = options(__doc__ or "").parse_args()
-    if arguments.command == "prepare":
-        shutil.rmtree(arguments.data, ignore_errors=True)
-        prepare(arguments)
-    else:
-        measure(arguments)
-
-
 if __name__ == "__main__":
-    main()
+    program(__doc__, prepare, measure)

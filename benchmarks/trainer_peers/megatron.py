@@ -6,9 +6,9 @@ again and again, over `.bin` files whose tokens are a hole of the file system (z
 """
 
 import argparse
-import shutil
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,7 @@ from benchmarks.trainer_peers.corpus import (
     VOCABULARY,
     sources,
 )
-from benchmarks.trainer_peers.reports import (
-    SEED,
-    Report,
-    Watched,
-    delivered,
-    options,
-    size_of,
-    tell,
-)
+from benchmarks.trainer_peers.reports import SEED, Feed, measured, program, size_of
 
 
 class Ids:
@@ -98,29 +90,19 @@ def measure(arguments: argparse.Namespace) -> None:
     alone = torch.distributed.HashStore()
     torch.distributed.init_process_group("gloo", store=alone, rank=0, world_size=1)
     samples = int(arguments.samples) or _samples(arguments)
-    cache = arguments.data / f"cache-{arguments.length}"
-    warm = cache.exists()
-    watched = Watched.start()
-    found = dataset(arguments, samples, cache)
-    begin = len(found) // 2 if arguments.case == "resume" else 0
-    given = batches(found, arguments.batch, begin)
-    next(given)
-    seconds, peak = watched.seconds(), watched.peak()
-    shared = {
-        "system": "megatron-core",
-        "samples": len(found),
-        "length": arguments.length,
-        "index_bytes": size_of(arguments.data, "*.npy", "*.idx"),
-    }
-    if arguments.case == "deliver":
-        rate = delivered(given, lambda batch: batch["tokens"].numel(), arguments.seconds)
-        case = "deliver masks" if arguments.masks else "deliver"
-        tell(Report(case=case, tokens_per_s=rate, **shared))
-    elif arguments.case == "resume":
-        tell(Report(case="resume", resume_s=seconds, peak_bytes=peak, **shared))
-    else:
-        case = "first warm" if warm else "first cold"
-        tell(Report(case=case, first_batch_s=seconds, peak_bytes=peak, **shared))
+
+    def load() -> Feed:
+        found = dataset(arguments, samples, arguments.data / f"cache-{arguments.length}")
+        begin = len(found) // 2 if arguments.case == "resume" else 0
+        return Feed(
+            system="megatron-core",
+            samples=len(found),
+            batches=batches(found, arguments.batch, begin),
+            tokens=lambda batch: batch["tokens"].numel(),
+            index_bytes=partial(size_of, arguments.data, "*.npy", "*.idx"),
+        )
+
+    measured(arguments, load)
 
 
 def _samples(arguments: argparse.Namespace) -> int:
@@ -129,15 +111,6 @@ def _samples(arguments: argparse.Namespace) -> int:
     return int(tokens / arguments.length * 0.98)
 
 
-def main() -> None:
-    warnings.filterwarnings("ignore")
-    arguments = options(__doc__ or "").parse_args()
-    if arguments.command == "prepare":
-        shutil.rmtree(arguments.data, ignore_errors=True)
-        prepare(arguments)
-    else:
-        measure(arguments)
-
-
 if __name__ == "__main__":
-    main()
+    warnings.filterwarnings("ignore")
+    program(__doc__, prepare, measure)

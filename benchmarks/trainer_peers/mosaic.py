@@ -8,22 +8,14 @@ same files, listed in `index.json` as files of their own.
 import argparse
 import json
 import os
-import shutil
 from collections.abc import Iterator
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from benchmarks.trainer_peers.corpus import SHARES, sources
-from benchmarks.trainer_peers.reports import (
-    SEED,
-    Report,
-    Watched,
-    delivered,
-    options,
-    size_of,
-    tell,
-)
+from benchmarks.trainer_peers.reports import SEED, Feed, measured, program, size_of
 
 
 def without_vision() -> None:
@@ -104,39 +96,24 @@ def measure(arguments: argparse.Namespace) -> None:
         raise SystemExit("MosaicML streaming makes no masks of documents")
     torch.set_num_threads(1)
     clean_stale_shared_memory()
-    watched = Watched.start()
-    found = dataset(arguments)
-    if arguments.case == "resume":
-        state = found.state_dict(found.epoch_size // 2, from_beginning=True)
-        found.load_state_dict(state)
-    given = batches(found, arguments.batch)
-    next(given)
-    seconds, peak = watched.seconds(), watched.peak()
-    shared = {
-        "system": "mosaicml-streaming",
-        "samples": int(found.epoch_size),
-        "length": arguments.length,
-        "index_bytes": size_of(arguments.data, "index.json"),
-    }
-    if arguments.case == "deliver":
-        # A window has one token more than it has inputs.
-        rate = delivered(given, lambda b: b["tokens"].numel() - len(b["tokens"]), arguments.seconds)
-        tell(Report(case="deliver", tokens_per_s=rate, **shared))
-    elif arguments.case == "resume":
-        tell(Report(case="resume", resume_s=seconds, peak_bytes=peak, **shared))
-    else:
-        tell(Report(case="first", first_batch_s=seconds, peak_bytes=peak, **shared))
 
+    def load() -> Feed:
+        found = dataset(arguments)
+        if arguments.case == "resume":
+            state = found.state_dict(found.epoch_size // 2, from_beginning=True)
+            found.load_state_dict(state)
+        return Feed(
+            system="mosaicml-streaming",
+            samples=int(found.epoch_size),
+            batches=batches(found, arguments.batch),
+            # A window has one token more than it has inputs.
+            tokens=lambda batch: batch["tokens"].numel() - len(batch["tokens"]),
+            index_bytes=partial(size_of, arguments.data, "index.json"),
+        )
 
-def main() -> None:
-    arguments = options(__doc__ or "").parse_args()
-    without_vision()
-    if arguments.command == "prepare":
-        shutil.rmtree(arguments.data, ignore_errors=True)
-        prepare(arguments)
-    else:
-        measure(arguments)
+    measured(arguments, load)
 
 
 if __name__ == "__main__":
-    main()
+    without_vision()
+    program(__doc__, prepare, measure)

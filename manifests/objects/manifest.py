@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -17,10 +16,8 @@ from manifests.resolve.types import Body, Phase
 from manifests.spec.canonical import from_plain
 from manifests.spec.types import Mixture
 from manifests.store import Store
+from manifests.typed_json import parse_json
 from manifests.windows import Ints, Windows
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 
 class Manifest:
@@ -96,21 +93,11 @@ def read_root(objects: Objects, digest: str) -> Root:
 
 def parse_root(data: bytes, where: str) -> Root:
     """The root in these bytes; `where` names them in errors."""
-    from pydantic import ValidationError
-
     try:
-        root = _adapter().validate_json(data, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        at = ".".join(str(part) for part in first["loc"]) or "the object"
-        raise DataError(f"{where}: not a manifest's root: {at}: {first['msg']}") from error
-    if canonical_json(asdict(root)) != data:
+        root = parse_json(Root, data)
+        same = canonical_json(asdict(root)) == data
+    except ValueError as error:
+        raise DataError(f"{where}: not a manifest's root: {error}") from error
+    if not same:
         raise DataError(f"{where}: not the canonical JSON of a root; was it edited?")
     return root
-
-
-@cache
-def _adapter() -> "TypeAdapter[Root]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Root)

@@ -9,9 +9,8 @@ a JSON object that lists its ranges. Equal rows give equal digests, however they
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +21,7 @@ import pyarrow.parquet as pq
 from manifests.errors import DataError
 from manifests.objects.root import Descriptor
 from manifests.objects.tree import Objects
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from manifests.typed_json import parse_json
 
 
 def _list_of(**children: pa.DataType) -> pa.DataType:
@@ -161,11 +158,9 @@ def ranges_of(objects: Objects, digest: str) -> tuple[Range, ...]:
 
 def parse_ranges(data: bytes) -> tuple[Range, ...] | None:
     """The ranges that these bytes of a JSON object list; None when it is no table."""
-    from pydantic import ValidationError
-
     try:
-        table = _adapter().validate_json(data, strict=True)
-    except ValidationError:
+        table = parse_json(_Table, data)
+    except ValueError:
         return None
     return table.ranges if table.schema == TABLE_SCHEMA else None
 
@@ -175,13 +170,14 @@ def read_ranges(
 ) -> pa.Table:
     """The rows of these ranges, one after the other; raises as `read_table`."""
     names = list(SHARD_ROWS.names if columns is None else columns)
-    empty = SHARD_ROWS.empty_table().select(names)
+    # Not `empty_table`: it asks whether it is given pandas, and imports it to see.
+    schema = pa.schema([SHARD_ROWS.field(name) for name in names])
 
     def read(found: Range) -> pa.Table:
-        return _read_range(objects, found, names)
+        return _read_range(objects, found, schema)
 
     with ThreadPoolExecutor(_READERS, thread_name_prefix="ranges") as readers:
-        return pa.concat_tables([empty, *readers.map(read, ranges)])
+        return pa.concat_tables([pa.Table.from_batches([], schema), *readers.map(read, ranges)])
 
 
 def changed_ranges(objects: Objects, old: str, new: str) -> Changed:
@@ -272,24 +268,14 @@ def _encoded(rows: pa.Table) -> bytes:
     return out.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def _read_range(objects: Objects, found: Range, names: list[str]) -> pa.Table:
+def _read_range(objects: Objects, found: Range, schema: pa.Schema) -> pa.Table:
     # The sha256 was checked: page checksums would tell nothing more. No threads of Arrow's own,
     # which could outlive the bytes.
     file = pq.ParquetFile(pa.BufferReader(objects.get(found.descriptor)))
-    table = file.read(columns=names, use_threads=False).select(names)
-    if (
-        table.num_rows != found.shards
-        or table.schema != SHARD_ROWS.empty_table().select(names).schema
-    ):
+    table = file.read(columns=schema.names, use_threads=False).select(schema.names)
+    if table.num_rows != found.shards or table.schema != schema:
         raise DataError(
             f"{objects.store.url}: range sha256:{found.digest[:12]} is not the {found.shards}"
             " shard rows that its table says"
         )
     return table
-
-
-@cache
-def _adapter() -> "TypeAdapter[_Table]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(_Table)

@@ -153,6 +153,8 @@ def test_only_a_trained_checkpoint_of_this_model_is_exported(
     assert "imported and not trained since" in refused(trainer(*export, file))
     describe(checkpoint, Path(file), publish(root), phase="sft")
     assert "is another model" in refused(trainer(*export, "tiny"))
+    elsewhere = [*export[:-2], tmp_path / "elsewhere", "--config"]
+    assert "give the root that it was trained from" in refused(trainer(*elsewhere, file))
     strange = source / "random" / "config.json"
     assert "not a tokenizer.json" in refused(trainer(*export, file, "--tokenizer", strange))
     assert not (tmp_path / "to").exists()

@@ -1,4 +1,6 @@
 import pickle
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import fields
 from functools import partial
@@ -89,6 +91,34 @@ def test_the_samples_are_of_shards_that_cross_of_bitmaps_of_heads_and_of_all_seg
     assert not any(documents[name].lang == "de" for window in held for name in window)
     data = PhaseData(manifest, "pretrain", tmp_path)
     assert {len(data.shards.row(n).picked) > 0 for n in range(len(data.shards))} == {True, False}
+
+
+OPEN = """
+import sys
+from pathlib import Path
+import numpy as np
+from manifests.objects.manifest import Manifest
+from manifests.store import open_store
+from trainer.data.samples import PhaseData
+root, digest, cache = sys.argv[1:]
+data = PhaseData(Manifest(open_store(root), digest), "pretrain", Path(cache))
+assert data.batch(np.arange(8)).tokens.shape == (8, 64)
+print(sorted({"pandas", "numpy.ma", "fsspec", "pydantic", "torch"} & set(sys.modules)))
+"""
+
+
+def test_the_first_batch_needs_no_slow_imports(made: Demo, tmp_path: Path) -> None:
+    manifest = made[0]
+    # What a machine does once, when it opens a shard for the first time, may.
+    PhaseData(manifest, "pretrain", tmp_path).batch(np.arange(8))
+    ended = subprocess.run(
+        [sys.executable, "-c", OPEN, manifest.store.url, manifest.digest, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "[]\n"), ended.stderr
 
 
 def test_ids_of_four_bytes_read_like_those_of_two(

@@ -56,6 +56,15 @@ def test_a_checkpoint_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert found == (path, replace(STATE, files={"tensors/0.distcp": 21}))
 
 
+def test_a_checkpoint_with_another_byte_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    part = directories.begin(tmp_path, 3)
+    (part / ".metadata").write_bytes(b"where the tensors lie")
+    path = directories.publish(part, replace(STATE, step=3))
+    (path / ".metadata").write_bytes(b"where the tensors lIe")
+    with pytest.raises(DataError, match=r"step-00000003: \.metadata is not as it was written"):
+        directories.open_checkpoint(path)
+
+
 def test_what_is_half_written_is_not_seen_and_goes(tmp_path: Path) -> None:
     saved(tmp_path, 3)
     (directories.begin(tmp_path, 4) / "0.distcp").write_bytes(b"half")
@@ -205,5 +214,5 @@ def test_states_of_other_versions_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, 3)
     found = json.loads((path / "state.json").read_text())
     (path / "state.json").write_text(json.dumps({**found, "schema": "scriptorium.checkpoint/9"}))
-    with pytest.raises(DataError, match=r"not of scriptorium\.checkpoint/1"):
+    with pytest.raises(DataError, match=r"not of scriptorium\.checkpoint/2"):
         directories.open_checkpoint(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from manifests.errors import ConfigError
+from manifests.errors import ConfigError, DataError
 from manifests.objects.pins import pins
 from manifests.objects.refs import Refs
 from manifests.store import Store
@@ -123,6 +123,14 @@ def test_a_set_may_share_files_but_no_rows(tmp_path: Path) -> None:
         refuse_trained_on(held_out(store, "both#held", tokenizer), trained, trained.root.phases)
 
 
+def test_an_out_that_cannot_be_is_refused(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told = run(store, tmp_path / "file" / "out", "--phase", "pretrain", "--cache", tmp_path / "c")
+    assert told == (
+        f"--out {tmp_path}/file/out: {tmp_path}/file is a file; give a folder, or a new name"
+    )
+
+
 def test_a_refusal_is_one_line_and_status_2_and_does_not_wait_for_torch(
     store: Store, tmp_path: Path
 ) -> None:
@@ -203,5 +211,10 @@ def test_a_run_lets_go_of_its_manifests(tmp_path: Path, capsys: pytest.CaptureFi
     cli.main(["release", str(out), "--root", store.url], standalone_mode=False)
     assert capsys.readouterr().out == f"sha256:{digest}\n"
     assert len(pins(store)) == 1
+    cli.main(["release", str(out), "--root", store.url], standalone_mode=False)
+    assert f"{store.url} holds nothing for {out}" in capsys.readouterr().err
+    (out / "run.json").write_text("")
+    with pytest.raises(DataError, match=r"run.json: not the name of a run"):
+        cli.main(["release", str(out), "--root", store.url], standalone_mode=False)
     with pytest.raises(ConfigError, match="no run; give the --out of one"):
         cli.main(["release", str(tmp_path), "--root", store.url], standalone_mode=False)

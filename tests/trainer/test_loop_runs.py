@@ -96,18 +96,20 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
         job("wild", "--save-every", 1, ref="wild"),
     ]
     first = run_ranks(WORKER, 1, json.dumps(alone))[0]
-    for name in ("tensor", "stages"):
+    for name in ("tensor", "stages", "broken"):
         shutil.copytree(folder / "whole", folder / name)
         for step in (8, 12):
             shutil.rmtree(folder / name / "pretrain/checkpoints" / f"step-{step:08d}")
     for phase in ("pretrain", "midtrain"):
         shutil.copytree(folder / "all" / phase, folder / "piped" / phase)
+    spoil(folder / "broken/pretrain/checkpoints/step-00000004/__0_0.distcp")
     together = [
         job("killed", workers=1),
         job("torn"),
         job("tensor", "--tensor-parallel", 2),
         job("stages", "--pipeline-parallel", 2),
         job("spread"),
+        job("broken"),
         job("piped", "--phases", "all", "--pipeline-parallel", 2),
         job("asked", "--save-every", 100, signal=[TERM, 8, 1]),
         job("full", "--save-every", 4, room=[30_000, 5, 0], told="no room to save"),
@@ -134,6 +136,21 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
     )
 
 
+def spoil(file: Path) -> None:
+    """Zeros in its second half, as a disk leaves it that has lost them."""
+    with file.open("r+b") as opened:
+        opened.seek(file.stat().st_size // 2)
+        opened.write(bytes(file.stat().st_size // 2))
+
+
+def test_tensors_that_cannot_be_read_are_told_of_in_one_line(left: Left) -> None:
+    told = left.ended["two:broken"]
+    assert told["kind"] == "DataError"
+    assert "\n" not in told["error"]
+    assert "step-00000004: its tensors cannot be read (" in told["error"]
+    assert "remove its directory to go on from an older one" in told["error"]
+
+
 def test_a_run_learns_and_tells_of_every_step(left: Left) -> None:
     steps = left.steps("whole")
     assert [line["step"] for line in steps] == list(range(STEPS))
@@ -149,6 +166,7 @@ def test_every_command_ended_as_it_should(left: Left) -> None:
     ends = {name: end["status"] for name, end in left.ended.items()}
     wrong = {"0:killed": -KILL, "1:torn": -KILL, "3:asked": 128 + TERM, "two:asked": 128 + TERM}
     wrong |= {"9:other": 1, "10:wild": 1, "two:no room to save": 1, "two:no room for a log": 1}
+    wrong |= {"two:broken": 1}
     assert {name: status for name, status in ends.items() if status} == wrong, left.ended
     assert all(end["status"] == ends[f"two:{name}"] for name, end in left.others.items())
 

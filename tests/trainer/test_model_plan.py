@@ -108,7 +108,7 @@ def test_the_command_shows_it_to_a_person(root: Path) -> None:
 
 def test_the_command_refuses_in_one_line(root: Path) -> None:
     told = asked(root).output
-    assert "tiny has the vocabulary of the tokenizer: --vocabulary" in told
+    assert "tiny takes its vocabulary from the tokenizer: give --vocabulary N" in told
     for options, message in (
         (["--phase", "sfd"], "pairs has no phase sfd; it has "),
         (["--gpu", "tpu"], "GPU 'tpu' is not known here; write one of a100-40, "),

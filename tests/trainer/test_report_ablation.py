@@ -118,6 +118,9 @@ def test_a_mixture_that_trains_on_the_held_out_set_is_refused_before_any_is_trai
     argv += ["--root", store.url, "--config", "tiny", "--out", str(tmp_path / "out")]
     with pytest.raises(ConfigError, match=r"--eval held#pretrain: 2 of its shards are trained on"):
         cli.main(argv, prog_name="trainer", standalone_mode=False)
+    argv[2] = "fair=held#pretrain"
+    with pytest.raises(ConfigError, match="two mixtures have the name fair"):
+        cli.main(argv, prog_name="trainer", standalone_mode=False)
     assert not (tmp_path / "out").exists()
 
 

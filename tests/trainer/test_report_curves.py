@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manifests.errors import ConfigError
+from manifests.errors import ConfigError, DataError
 from trainer.report.curves import draw, read_curves, smoothed, text_of
 
 
@@ -52,6 +52,23 @@ def test_curves_are_drawn_in_the_terminal_and_as_a_png(out: Path, tmp_path: Path
     assert max(map(len, text.splitlines())) <= 60
     draw(curves, tmp_path / "new" / "loss.png")
     assert (tmp_path / "new" / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("loss.txt", "ends in .png"), ("sft/metrics.jsonl/loss.png", "written there: File exists")],
+)
+def test_a_png_that_cannot_be_written_is_one_line(out: Path, name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        draw(read_curves(out), out / name)
+
+
+@pytest.mark.parametrize("line", ["nonsense", "{}", '{"step": "x"}', "[1]"])
+def test_a_log_that_is_none_is_one_line(out: Path, line: str) -> None:
+    with (out / "sft" / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(DataError, match=r"metrics.jsonl: line 3 is not one of a trainer's log"):
+        read_curves(out)
 
 
 def test_a_folder_without_a_training_is_one_line(tmp_path: Path) -> None:

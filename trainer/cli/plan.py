@@ -87,7 +87,9 @@ def plan(
     if vocabulary is not None:
         told = replace(told, model=told.model.with_vocabulary(vocabulary))
     if told.model.vocabulary is None:
-        raise click.UsageError(f"{told.name} has the vocabulary of the tokenizer: --vocabulary")
+        raise click.UsageError(
+            f"{told.name} takes its vocabulary from the tokenizer: give --vocabulary N"
+        )
     cluster = _cluster(gpu, **asked)
     found = [plan_phase(told, phase, cluster) for phase in _phases(ref, root, phases)]
     if as_json:

@@ -25,3 +25,5 @@ def release(out: Path, root: str, as_json: bool) -> None:
         return
     for digest in gone:
         click.echo(f"sha256:{digest}")
+    if not gone:
+        click.echo(f"{root} holds nothing for {out}; is it the root of the run?", err=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manifests.errors import ConfigError, DataError
+from manifests.errors import ConfigError, DataError, NotInStore
 from manifests.objects.manifest import Manifest
 from manifests.resolve.types import Phase
 from manifests.store import Store, open_store
@@ -85,7 +85,13 @@ def export_checkpoint(
             " Llama has to have; give --names phi3"
         )
     store = open_store(root)
-    manifest = Manifest(store, state.manifest)
+    try:
+        manifest = Manifest(store, state.manifest)
+    except NotInStore as error:
+        raise ConfigError(
+            f"{path} was trained on sha256:{state.manifest[:12]}, which is not in {root}; give the"
+            " root that it was trained from"
+        ) from error
     file = _tokenizer_json(manifest, store, tokenizer)
     described = _described(manifest.phase(state.phase), model, file, manifest)
     form = dtype or FORMATS[state.precision]

@@ -98,7 +98,7 @@ class Shards:
             store = open_store(self._manifest.store.url)
             self._manifest = Manifest(store, self._manifest.digest)
             self._begin()
-        fresh = np.unique(shards[~self._touched[shards]]).tolist()[: self._most // 2]
+        fresh = sorted(set(shards[~self._touched[shards]].tolist()))[: self._most // 2]
         if len(fresh) > 1:
             for number, found in zip(fresh, self._pool.map(self._opened, fresh), strict=True):
                 self._keep(number, found)
@@ -152,7 +152,9 @@ class Shards:
         """Of each shard the tokens, or the windows where they are not cut from the stream."""
         if body.layout is not Layout.STREAM:
             return self._manifest.array(body.windows)
-        return np.asarray(self._tables[body.table]["tokens"].to_numpy(), dtype=np.int64)
+        # Not `to_numpy`, for which Arrow imports pandas: ten times as long as all of this.
+        chunks = self._tables[body.table]["tokens"].chunks
+        return np.concatenate([np.zeros(0, dtype=np.int64), *map(np.from_dlpack, chunks)])
 
     def _body(self, number: int) -> int:
         return int(self._first.searchsorted(number, "right")) - 1

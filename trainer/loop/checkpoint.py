@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from manifests.errors import DataError
 from trainer.loop.disk import Disk
 from trainer.model.optimizer_fixes import after_loading, before_loading
 
@@ -82,13 +83,25 @@ def load(path: Path, chunks: Sequence[Any], optimizer: Any | None) -> None:
     """Bring the model, and the optimizer where one is given, to what a checkpoint holds.
 
     Without one the caller's optimizer has to be told that the weights are others.
+
+    Raises:
+        DataError: The tensors cannot be read.
     """
     from megatron.core import dist_checkpointing
     from megatron.core.utils import unwrap_model
+    from torch.distributed.checkpoint.api import CheckpointException
 
     if optimizer is not None:
         before_loading(optimizer)
-    found = dist_checkpointing.load(_sharded(chunks, optimizer, is_loading=True), str(path))
+    wanted = _sharded(chunks, optimizer, is_loading=True)
+    try:
+        found = dist_checkpointing.load(wanted, str(path))
+    except CheckpointException as error:  # on all ranks
+        why = "; ".join(str(failed).partition("\n")[0] for failed, _ in error.failures.values())
+        raise DataError(
+            f"{path}: its tensors cannot be read ({why}); copy the checkpoint again, or remove its"
+            " directory to go on from an older one"
+        ) from error
     for number, chunk in enumerate(unwrap_model(list(chunks))):
         chunk.load_state_dict(found[_name(number, chunks)])
     if optimizer is not None:

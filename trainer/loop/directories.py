@@ -12,10 +12,20 @@ import shutil
 from pathlib import Path
 
 from manifests.errors import ConfigError, DataError
+from manifests.fingerprint import sha256
 from trainer.loop.state import STATE_FILE, State, read_state, write_state
 
 _NAME = re.compile(r"step-([0-9]{8,})")
 _RUBBISH = re.compile(rf"{_NAME.pattern}\.(part|gone)")
+
+
+def refuse_unwritable(out: Path) -> None:
+    """Raise ConfigError where a run's folder can be neither made nor written to."""
+    nearest = next(path for path in (out, *out.parents) if path.exists())
+    if not nearest.is_dir():
+        raise ConfigError(f"--out {out}: {nearest} is a file; give a folder, or a new name")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {out}: you may not write to {nearest}; give another")
 
 
 def directory_of(folder: Path, step: int) -> Path:
@@ -102,7 +112,7 @@ def open_checkpoint(path: Path) -> tuple[Path, State]:
 
     Raises:
         ConfigError: There is none.
-        DataError: It is broken: files are missing, or have other sizes than when it was written.
+        DataError: It is broken: files are missing, or are others than when it was written.
     """
     if not (path / STATE_FILE).is_file():
         for folder in (path, path / "checkpoints"):
@@ -113,13 +123,18 @@ def open_checkpoint(path: Path) -> tuple[Path, State]:
         )
     state = read_state(path)
     for name, size in state.files.items():
-        found = path / name
-        if not found.is_file() or found.stat().st_size != size:
+        if not _as_written(path / name, size, state.digests.get(name)):
             raise DataError(
                 f"{path}: {name} is not as it was written ({size:,} bytes); copy the checkpoint"
                 " again, or remove its directory to go on from an older one"
             )
     return path, state
+
+
+def _as_written(file: Path, size: int, digest: str | None) -> bool:
+    if not file.is_file() or file.stat().st_size != size:
+        return False
+    return digest is None or sha256(file.read_bytes()) == digest
 
 
 def _sync(path: Path) -> None:

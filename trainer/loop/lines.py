@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from manifests.errors import DataError
+
 
 class Lines:
     """A file that lines are appended to, each about a step.
@@ -52,6 +54,23 @@ def keep_until(data: bytes, done: int) -> int:
 
 
 def read_lines(path: Path) -> list[dict[str, object]]:
-    """All whole lines of a file that may be growing."""
+    """All whole lines of a file that may be growing.
+
+    Raises:
+        DataError: One is no line of ours.
+    """
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return [
+        _parsed(line, f"{path}: line {number}")
+        for number, line in enumerate(lines, 1)
+        if line.endswith(b"\n")
+    ]
+
+
+def _parsed(line: bytes, where: str) -> dict[str, object]:
+    try:
+        found: dict[str, object] = json.loads(line)
+        int(str(found["step"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{where} is not one of a trainer's log; was it edited?") from error
+    return found

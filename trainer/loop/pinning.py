@@ -5,7 +5,7 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from manifests.errors import ConfigError
+from manifests.errors import ConfigError, DataError
 from manifests.objects.pins import pin, pins, unpin
 from manifests.store import Store
 from trainer.loop.directories import directory_of, steps_of
@@ -22,7 +22,13 @@ def holder_of(out: Path) -> str:
         part = out / f"{_FILE}.part"
         part.write_text(json.dumps({"holder": f"trainer-{secrets.token_hex(8)}"}) + "\n")
         part.replace(file)
-    return str(json.loads(file.read_text())["holder"])
+    try:
+        return str(json.loads(file.read_bytes())["holder"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{file}: not the name of a run; copy it again, or remove it: the run gets a new name,"
+            " and what the old one holds stays held"
+        ) from error
 
 
 def hold(store: Store, out: Path, digest: str) -> None:

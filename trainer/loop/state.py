@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from manifests.errors import DataError
+from manifests.fingerprint import sha256
 
 STATE_FILE = "state.json"
-SCHEMA = "scriptorium.checkpoint/1"
+SCHEMA = "scriptorium.checkpoint/2"
+_TENSORS = ".distcp"
 RECENT = 8
 """Losses that a checkpoint remembers, for the next phase to be compared with."""
 
@@ -67,16 +69,23 @@ class State:
     """Ranks when it was written; for people: any other layout can go on from it."""
     files: dict[str, int] = field(default_factory=dict)
     """Sizes of all other files of the checkpoint."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """sha256 of those that say where the tensors lie; tensors are too large to be read twice."""
 
 
 def write_state(path: Path, state: State) -> None:
-    """Write the state into a checkpoint's directory, the sizes of what is there with it."""
-    sizes = {
-        str(found.relative_to(path)): found.stat().st_size
-        for found in sorted(path.rglob("*"))
-        if found.is_file() and found.name != STATE_FILE
+    """Write the state into a checkpoint's directory, sizes and digests of what is there with it."""
+    there = [
+        found for found in sorted(path.rglob("*")) if found.is_file() and found.name != STATE_FILE
+    ]
+    files = {str(found.relative_to(path)): found for found in there}
+    sizes = {name: found.stat().st_size for name, found in files.items()}
+    digests = {
+        name: sha256(found.read_bytes())
+        for name, found in files.items()
+        if found.suffix != _TENSORS
     }
-    text = json.dumps(asdict(replace(state, files=sizes)), indent=1)
+    text = json.dumps(asdict(replace(state, files=sizes, digests=digests)), indent=1)
     (path / STATE_FILE).write_text(text + "\n")
 
 
@@ -90,7 +99,7 @@ def read_state(path: Path) -> State:
     try:
         found = json.loads(file.read_bytes())
         if found.get("schema") != SCHEMA or found.keys() != {f.name for f in fields(State)}:
-            raise ValueError(f"not of {SCHEMA}")
+            raise ValueError(f"not of {SCHEMA}, which is what this version reads")
         origin, recent = found.pop("origin"), tuple(found.pop("recent_losses"))
         return State(**found, origin=origin and Origin(**origin), recent_losses=recent)
     except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -124,7 +124,11 @@ def open_run(request: Request) -> Run:
     phases = tuple(there[name] for name in request.phases or there)
     for phase in phases:
         loss_of(phase.train)
-        settings_of(request, config, phase).rates(phase.steps)
+        settings = settings_of(request, config, phase)
+        try:
+            settings.rates(phase.steps)
+        except ConfigError as error:
+            raise ConfigError(f"phase {phase.name}: {error}") from error
     sets = [held_out(store, name, manifest.root.tokenizer) for name in request.evaluations]
     for held in sets:
         refuse_trained_on(held, manifest, phases)

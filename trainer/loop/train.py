@@ -4,6 +4,7 @@ from manifests.errors import DataError
 from trainer.data.probes import check_ranks
 from trainer.data.samples import PhaseData
 from trainer.loop import directories
+from trainer.loop.directories import refuse_unwritable
 from trainer.loop.disk import Disk
 from trainer.loop.learning import load, objective_of, origin_of
 from trainer.loop.machine import build, place_of
@@ -27,6 +28,7 @@ def train(request: Request) -> list[Outcome]:
         DataError: A checkpoint or the data is broken.
     """
     run = open_run(request)
+    refuse_unwritable(request.out)
     # Torch and Megatron take a while to start; what can be refused is refused before.
     task, _ = _ready(run, 0)
     parallel.start(task.parallel)

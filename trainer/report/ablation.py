@@ -53,6 +53,11 @@ def parse_arm(text: str) -> Arm:
 
 def refuse(arms: Sequence[Arm], root: str, held_out: str, config: str, out: Path) -> None:
     """Raise ConfigError where one of the runs would be refused, before the first is begun."""
+    names = [arm.name for arm in arms]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(
+            f"two mixtures have the name {twice[0]}: give each its own, as its folder"
+        )
     for arm in arms:
         open_run(
             Request(

@@ -97,7 +97,13 @@ def text_of(curves: Sequence[Curve], width: int = 100, height: int = 20) -> str:
 
 
 def draw(curves: Sequence[Curve], file: Path) -> None:
-    """All curves, held-out sets as dots, as a PNG."""
+    """All curves, held-out sets as dots, as a PNG.
+
+    Raises:
+        ConfigError: The file cannot be written there, or its name has another ending.
+    """
+    if file.suffix != ".png":
+        raise ConfigError(f"--png {file}: give a name that ends in .png")
     import matplotlib
 
     matplotlib.use("Agg")
@@ -115,6 +121,10 @@ def draw(curves: Sequence[Curve], file: Path) -> None:
     axes.set(xlabel="step", ylabel="loss, nats a token")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=120)
-    pyplot.close(figure)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file, dpi=120)
+    except OSError as error:
+        raise ConfigError(f"--png {file}: cannot be written there: {error.strerror}") from error
+    finally:
+        pyplot.close(figure)
