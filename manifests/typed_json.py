@@ -17,13 +17,14 @@ _Read = Callable[[Any, str], Any]
 
 
 def parse_json(kind: type[_T], data: bytes) -> _T:
-    """The dataclass in these bytes. Fields that it does not have are passed over.
+    """The dataclass in these bytes, which are UTF-8. Fields that it does not have are passed over.
 
     Raises:
         ValueError: They are no JSON, or a value is missing or of another type; says where.
     """
     try:
-        value = json.loads(data, parse_constant=_refuse_constant)
+        # Decoded here: given bytes, `json` takes UTF-16, UTF-32 and a byte order mark too.
+        value = json.loads(data.decode(), parse_constant=_refuse_constant)
         if b"\\u" in data:  # halves of a character, which no UTF-8 can say, raise
             json.dumps(value, ensure_ascii=False).encode()
         found: _T = _reader(cast(Any, kind))(value, "")

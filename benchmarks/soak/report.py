@@ -85,10 +85,18 @@ def lines(figures: Figures, when: str, machine: str, command: str) -> list[str]:
             for kind, most in sorted(f.most.items())
         ),
         "",
-        f"Growth of the {len(f.growth)} processes that lived for five minutes, MB an hour:"
-        f" {_spread([grown / 1e6 for grown in f.growth])}.",
+        _grown(f.growth),
         *(["", "Findings:", "", *(f"- {line}" for line in f.findings)] if found else []),
     ]
+
+
+def _grown(growth: Sequence[float]) -> str:
+    if not growth:
+        return "No process lived for five minutes, so that none could be seen to grow."
+    return (
+        f"Growth of the {len(growth)} processes that lived for five minutes, MB an hour:"
+        f" {_spread([grown / 1e6 for grown in growth])}."
+    )
 
 
 def _share(part: int, whole: int) -> str:

@@ -92,3 +92,11 @@ def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
         parse_json(Descriptor, text.encode())
     with pytest.raises(ValueError, match="utf-8"):
         parse_json(Descriptor, b'"\xff"')
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "utf-32-be"])
+def test_no_other_encoding_is_taken(encoding: str) -> None:
+    text = '{"digest": "a", "bytes": 3, "media": "x"}'
+    assert parse_json(Descriptor, text.encode()).bytes == 3
+    with pytest.raises(ValueError, match=r"utf-8|UTF-8|Expecting"):
+        parse_json(Descriptor, text.encode(encoding))
