@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class LimitPolicy:
     """How many calls one endpoint gets at once."""
 
-    initial: int = 16
+    initial: int = 32
+    """An engine runs hundreds; from here the limit doubles, four times a second, until it queues."""
     minimum: int = 1
     maximum: int = 4096
     blind_maximum: int = 128

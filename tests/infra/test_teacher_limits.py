@@ -25,7 +25,7 @@ def engine(in_flight: int, slots: int) -> Gauges:
 
 
 def test_the_limit_doubles_until_the_engine_queues_and_then_settles_just_above_its_slots() -> None:
-    limiter, seen = Limiter(LimitPolicy()), []
+    limiter, seen = Limiter(LimitPolicy(initial=16)), []
     for tick in range(40):
         limiter.bound = True
         limiter.tick(engine(limiter.limit, 256), limiter.limit, float(tick))
@@ -35,14 +35,14 @@ def test_the_limit_doubles_until_the_engine_queues_and_then_settles_just_above_i
 
 
 def test_the_limit_does_not_grow_while_calls_are_too_few_to_need_it() -> None:
-    limiter = Limiter(LimitPolicy())
+    limiter = Limiter(LimitPolicy(initial=16))
     for tick in range(10):
         limiter.tick(engine(5, 256), 5, float(tick))
     assert limiter.limit == 16
 
 
 def test_the_limit_does_not_grow_when_the_engine_has_not_seen_what_was_sent() -> None:
-    limiter = Limiter(LimitPolicy())
+    limiter = Limiter(LimitPolicy(initial=16))
     for tick in range(10):
         limiter.bound = True
         limiter.tick(gauges(3, 0), limiter.limit, float(tick))
