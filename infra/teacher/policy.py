@@ -8,7 +8,7 @@ class LimitPolicy:
     """How many calls one endpoint gets at once."""
 
     initial: int = 32
-    """An engine runs hundreds; from here the limit doubles, four times a second, until it queues."""
+    """An engine runs hundreds; the limit doubles from here, until the engine queues."""
     minimum: int = 1
     maximum: int = 4096
     blind_maximum: int = 128
