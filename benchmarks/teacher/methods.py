@@ -15,7 +15,7 @@ from manifests.fingerprint import fingerprint
 from manifests.records import Bucket, Grade, Kind, Record, Seed, SeedTags, record_id, seed_id
 
 SYSTEM = "You write clear teaching texts."
-DECODING = Decoding(temperature=0.7, max_tokens=8192)
+DECODING = Decoding(temperature=0.7, max_tokens=4096)
 HEADER = " ".join(f"Rule {n}: say plainly what the passage says of it." for n in range(30))
 """About 400 tokens that every question of the fan-out begins with."""
 WORDS = ("a bridge over the river and what crosses it in the morning " * 200).split()
