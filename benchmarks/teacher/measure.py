@@ -190,7 +190,8 @@ class Stage:
     def _figures(self, said: Mapping[str, Any], kills: int) -> Run:
         stats = [teacher.stats() for teacher in self.teachers]
         different = sum(one["unique_prompts"] for one in stats)
-        if different != self.calls:
+        canary = bool(said.get("canaries"))  # a question of its own, always the same
+        if not self.calls <= different <= self.calls + canary:
             raise Failed(f"asked {different} different questions, of {self.calls}")
         first = min(one["first_arrival"] for one in stats)
         seconds = max(one["last_reply"] for one in stats) - first

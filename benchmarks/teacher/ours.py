@@ -79,8 +79,8 @@ def policy(job: Job) -> PoolPolicy:
     )
 
 
-async def run(job: Job) -> tuple[str, dict[str, Any]]:
-    """The step's address, and why slots were empty."""
+async def run(job: Job) -> tuple[str, int, dict[str, Any]]:
+    """The step's address, what the pool asked on its own, and why slots were empty."""
     endpoints = await resolve(list(job.urls), None)
     name = endpoints[0].teacher.name
     config = WorkerConfig(
@@ -116,11 +116,15 @@ async def run(job: Job) -> tuple[str, dict[str, Any]]:
     finally:
         await worker.stop()
     told = worker.idle.until_last_answer()
-    return step, {
-        "slot_seconds": told.slot_seconds,
-        "asked_seconds": told.asked_seconds,
-        "idle_seconds": dict(told.idle_seconds),
-    }
+    return (
+        step,
+        worker.pool.snapshot().canaries,
+        {
+            "slot_seconds": told.slot_seconds,
+            "asked_seconds": told.asked_seconds,
+            "idle_seconds": dict(told.idle_seconds),
+        },
+    )
 
 
 def written(store: Store, step: str) -> tuple[Counter[str], int]:
@@ -136,11 +140,12 @@ def written(store: Store, step: str) -> tuple[Counter[str], int]:
 
 def main() -> None:
     job, before = read_job(sys.argv[1]), cpu_seconds()
-    step, idle = uvloop.run(run(job))
+    step, canaries, idle = uvloop.run(run(job))
     used = cpu_seconds() - before
     ids, refused = written(open_store(job.folder), step)
     said = {"done": len(ids), "twice": sum(1 for count in ids.values() if count > 1)}
-    print(json.dumps({**said, "refused": refused, "cpu_seconds": used, "idle": idle}))
+    said |= {"refused": refused, "canaries": canaries}
+    print(json.dumps({**said, "cpu_seconds": used, "idle": idle}))
 
 
 if __name__ == "__main__":
