@@ -9,9 +9,10 @@ import pytest
 
 CHILD = """
 import pathlib, signal, sys
-signal.signal(int(sys.argv[1]), lambda *_: None)
+asked = {int(sys.argv[1])}
+signal.pthread_sigmask(signal.SIG_BLOCK, asked)
 print("up", flush=True)
-signal.pause()
+signal.sigwait(asked)
 pathlib.Path(sys.argv[2]).write_text("saved")
 """
 PARENT = """
